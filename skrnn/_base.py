@@ -1,0 +1,410 @@
+"""What the two estimators share: parameters, validation, and the way from ``fit`` to the fitted attributes."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from numbers import Integral, Real
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, is_classifier
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Options as OneOf
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+
+from ._core.cells import ACTIVATIONS, CELLS
+from ._core.initializers import INIT_SCHEMES
+from ._core.losses import Loss
+from ._core.pooling import POOLINGS
+from ._network import Architecture, Network
+from ._optim.schedules import SCHEDULES
+from ._optim.solvers import SOLVERS
+from ._runtime import single_threaded_blas
+from ._training import Data, Options, Run, chunks, train, train_lbfgs
+from .sequences import Batch, Sequences, check_sequences
+
+DEFAULT_BATCH_SIZE = 32
+
+#: (y, sequences, does training go on?) -> targets as the loss takes them
+Encoder = Callable[[Any, Sequences, bool], NDArray[Any]]
+
+
+class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
+    """What the two estimators share; abstract."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "hidden_layer_sizes": [Interval(Integral, 1, None, closed="left"), tuple, list],
+        "cell": [StrOptions(set(CELLS))],
+        "activation": [StrOptions(set(ACTIVATIONS))],
+        "bidirectional": ["boolean"],
+        "pooling": [StrOptions(set(POOLINGS)), tuple, list],
+        "n_features_per_step": [Interval(Integral, 1, None, closed="left")],
+        "init_scheme": [StrOptions(set(INIT_SCHEMES))],
+        "recurrent_init_scheme": [StrOptions(set(INIT_SCHEMES))],
+        "forget_bias": [Interval(Real, None, None, closed="neither"), StrOptions({"chrono"})],
+        "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "clip_value": [Interval(Real, 0, None, closed="neither"), None],
+        "solver": [StrOptions({*SOLVERS, "lbfgs"})],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions(set(SCHEDULES))],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "momentum": [Interval(Real, 0, 1, closed="left")],
+        "nesterovs_momentum": ["boolean"],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "warm_start": ["boolean"],
+        "dtype": [StrOptions({"auto", "float32", "float64"}), OneOf(type, {np.float32, np.float64}), np.dtype],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes: int | tuple[int, ...] = (64,),
+        cell: str = "gru",
+        activation: str = "tanh",
+        bidirectional: bool = False,
+        pooling: str | tuple[str, ...] = "last",
+        n_features_per_step: int = 1,
+        init_scheme: str = "glorot_uniform",
+        recurrent_init_scheme: str = "orthogonal",
+        forget_bias: float | Literal["chrono"] = 1.0,
+        clip_norm: float | None = 1.0,
+        clip_value: float | None = None,
+        solver: str = "adam",
+        alpha: float = 1e-4,
+        batch_size: int | Literal["auto"] = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 1e-3,
+        power_t: float = 0.5,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        max_fun: int = 15000,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        tol: float = 1e-4,
+        n_iter_no_change: int = 10,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        warm_start: bool = False,
+        dtype: Any = "auto",
+        random_state: Any = None,
+        verbose: bool = False,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.cell = cell
+        self.activation = activation
+        self.bidirectional = bidirectional
+        self.pooling = pooling
+        self.n_features_per_step = n_features_per_step
+        self.init_scheme = init_scheme
+        self.recurrent_init_scheme = recurrent_init_scheme
+        self.forget_bias = forget_bias
+        self.clip_norm = clip_norm
+        self.clip_value = clip_value
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.max_fun = max_fun
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.warm_start = warm_start
+        self.dtype = dtype
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # fitted, besides the public attributes: the weights, what they belong to, and where training stands
+    _theta: NDArray[Any]
+    _architecture: dict[str, Any]
+    _training_state: dict[str, Any]
+    n_outputs_: int
+
+    # ---------------------------------------------------------------- fitting
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, encode: Encoder, *, incremental: bool = False) -> Self:
+        """Run ``fit``, or with ``incremental`` one pass of ``partial_fit``; the estimator is as it was if this raises.
+
+        ``encode(y, sequences, goes_on)`` sets ``n_outputs_`` and what else describes the targets, and returns them as the loss
+        takes them, (..., n_sequences).
+        """
+        with self._unchanged_on_error(), computing():
+            goes_on = (incremental or self.warm_start) and hasattr(self, "_theta")
+            sequences = self._check_X(X, reset=not goes_on)
+            targets = encode(y, sequences, goes_on)
+            weight = self._check_weight(sample_weight, sequences)
+            index = np.flatnonzero(weight)
+            network = Network(self._new_architecture(sequences), self._new_loss(), self.alpha / float(weight.sum()))
+            data = Data(sequences, targets, weight, index)
+            run = self._resume(network) if goes_on else self._start(network, data)
+            if self.solver == "lbfgs":
+                train_lbfgs(network, run, data, self._options(len(index)))
+            elif incremental:
+                train(network, run, data, self._options(len(index)), n_epochs=1, stop_early=False)
+            else:
+                self._train(network, run, data)
+            if not np.isfinite(run.theta).all():
+                raise ValueError("The last update made weights infinite. Lower learning_rate_init, or scale X and y.")
+            self._keep(network, run)
+        return self
+
+    def _train(self, network: Network, run: Run, data: Data) -> None:
+        """Epochs until a stopping rule ends them, with a validation share if there is to be one."""
+        validate = None
+        if self.early_stopping:
+            held_in, held_out = self._split(data, run.rng)
+            data, whole = Data(data.sequences, data.y, data.weight, held_in), data
+            y, weight = whole.y[..., held_out], whole.weight[held_out]
+
+            def validate(theta: NDArray[Any]) -> float:
+                return self._validation_score(_raw_predictions(network, theta, whole.sequences, held_out), y, weight)
+
+        options = self._options(len(data.index))
+        train(network, run, data, options, n_epochs=self.max_iter, first_epoch=run.n_iter, validate=validate)
+
+    def _split(self, data: Data, rng: np.random.RandomState) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Draw the sequences to train on and to validate on."""
+        y = data.y[..., data.index]
+        try:
+            held_in, held_out = train_test_split(
+                data.index,
+                test_size=self.validation_fraction,
+                random_state=rng,
+                stratify=np.ravel(y) if is_classifier(self) and (y.ndim == 1 or len(y) == 1) else None,
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"{len(data.index)} sequences are too little data for early_stopping=True with "
+                f"validation_fraction={self.validation_fraction}: {error}"
+            ) from error
+        return held_in, held_out
+
+    def _check_X(self, X: Any, *, reset: bool) -> Sequences:
+        if not reset:
+            dtype: Any = self._theta.dtype
+        elif isinstance(self.dtype, str) and self.dtype == "auto":
+            dtype = (np.float64, np.float32)
+        else:
+            dtype = np.dtype(self.dtype)
+        sequences = check_sequences(self, X, reset=reset, n_features_per_step=self.n_features_per_step, dtype=dtype)
+        if not reset and sequences.n_features != self._architecture["n_features"]:
+            raise ValueError(
+                f"X has {sequences.n_features} features per step, but {type(self).__name__} was fitted with "
+                f"{self._architecture['n_features']}."
+            )
+        return sequences
+
+    def _check_weight(self, sample_weight: Any, sequences: Sequences) -> NDArray[Any]:
+        weight: NDArray[Any] = _check_sample_weight(
+            sample_weight, sequences.lengths, dtype=sequences.values.dtype, ensure_non_negative=True
+        )
+        if not weight.any():
+            raise ValueError("sample_weight is all zero; at least one sequence needs a positive weight.")
+        return weight
+
+    def _new_architecture(self, sequences: Sequences) -> Architecture:
+        sizes, pooling = self.hidden_layer_sizes, self.pooling
+        sizes = tuple(sizes) if isinstance(sizes, tuple | list) else (sizes,)
+        if not sizes or not all(isinstance(size, Integral) and size > 0 for size in sizes):
+            raise ValueError(f"hidden_layer_sizes must be positive integers, got {self.hidden_layer_sizes}.")
+        pooling = (pooling,) if isinstance(pooling, str) else tuple(pooling)
+        if not pooling or not set(pooling) <= set(POOLINGS):
+            raise ValueError(f"pooling must be one or several of {sorted(POOLINGS)}, got {self.pooling}.")
+        return Architecture(
+            n_features=sequences.n_features,
+            hidden_layer_sizes=tuple(int(size) for size in sizes),
+            cell=self.cell,
+            activation=self.activation,
+            bidirectional=bool(self.bidirectional),
+            pooling=pooling,
+            n_raw=self.n_outputs_,
+        )
+
+    def _options(self, n_sequences: int) -> Options:
+        values = {name: getattr(self, name) for name in Options.__dataclass_fields__}
+        size = DEFAULT_BATCH_SIZE if self.batch_size == "auto" else self.batch_size
+        return Options(**values | {"batch_size": min(size, n_sequences)})
+
+    def _start(self, network: Network, data: Data) -> Run:
+        rng = check_random_state(self.random_state)
+        theta = network.initialize(
+            rng,
+            network.loss.base_rate(data.y[..., data.index], data.weight[data.index]),
+            data.sequences.values.dtype,
+            init_scheme=self.init_scheme,
+            recurrent_init_scheme=self.recurrent_init_scheme,
+            forget_bias=self.forget_bias,
+            n_steps=data.sequences.longest,
+        )
+        return Run(theta, rng)
+
+    def _resume(self, network: Network) -> Run:
+        if network.architecture._asdict() != self._architecture:
+            changed = [k for k, v in network.architecture._asdict().items() if self._architecture[k] != v]
+            raise ValueError(f"Training can't go on with another network: {', '.join(changed)} changed since the last fit.")
+        state: dict[str, Any] = dict(self._training_state)
+        rng = np.random.RandomState()
+        rng.set_state(state.pop("rng_state"))
+        if state["solver_state"] is not None and state["solver_state"]["solver"] != self.solver:
+            state["solver_state"] = None
+        return Run(
+            np.array(self._theta),
+            rng,
+            n_iter=self.n_iter_,
+            t=self.t_,
+            best_loss=min(self.loss_curve_, default=np.inf),
+            loss_curve=list(self.loss_curve_),
+            validation_scores=list(self.validation_scores_ or ()),
+            **state,
+        )
+
+    def _keep(self, network: Network, run: Run) -> None:
+        """Set the fitted attributes."""
+        self._theta = run.theta
+        self._architecture = network.architecture._asdict()
+        self._training_state = {
+            "rng_state": run.rng.get_state(legacy=False),
+            "solver_state": run.solver_state,
+            "rate_factor": run.rate_factor,
+            "n_updates": run.n_updates,
+            "n_clipped": run.n_clipped,
+        }
+        self.n_layers_ = len(network.architecture.hidden_layer_sizes)
+        self.out_activation_ = network.loss.inverse_link
+        self.n_iter_, self.t_ = run.n_iter, run.t
+        self.loss_curve_ = run.loss_curve
+        self.loss_ = run.loss_curve[-1] if run.loss_curve else np.nan
+        validated = bool(run.validation_scores)
+        self.best_loss_ = None if validated else run.best_loss
+        self.validation_scores_ = run.validation_scores if validated else None
+        self.best_validation_score_ = run.best_validation_score if validated else None
+        self.clip_fraction_ = run.n_clipped / max(run.n_updates, 1)
+
+    @contextmanager
+    def _unchanged_on_error(self) -> Iterator[None]:
+        before = self.__dict__.copy()
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
+    def _check_partial_fit(self) -> None:
+        if self.solver == "lbfgs":
+            raise ValueError("partial_fit does not support solver='lbfgs', which needs all data at once.")
+        if self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True.")
+
+    # ---------------------------------------------------------------- what the subclasses add
+
+    @abstractmethod
+    def _new_loss(self) -> Loss: ...
+
+    @abstractmethod
+    def _validation_score(self, raw: NDArray[Any], y: NDArray[Any], weight: NDArray[Any]) -> float: ...
+
+    # ---------------------------------------------------------------- fitted
+
+    def _fitted_network(self) -> Network:
+        check_is_fitted(self, "_theta")
+        return Network(Architecture(**self._architecture), self._new_loss())
+
+    def _raw(self, X: Any) -> NDArray[Any]:
+        """Raw predictions (n_outputs_, n_sequences)."""
+        network = self._fitted_network()
+        sequences = self._check_X(X, reset=False)
+        with computing():
+            return _raw_predictions(network, self._theta, sequences, np.arange(len(sequences)))
+
+    def hidden_states(self, X: Any) -> NDArray[Any]:
+        """States of the last layer after every step.
+
+        Parameters
+        ----------
+        X : array, list of arrays or frame
+            Sequences in any form that ``fit`` takes.
+
+        Returns
+        -------
+        states : ndarray of shape (n_sequences, n_timesteps, n_units) or object array of (n_timesteps_i, n_units) arrays
+            Ragged for ragged input. A bidirectional layer has twice its units: the states of the forward and of the reverse
+            direction at the same step of the sequence.
+        """
+        network = self._fitted_network()
+        sequences = self._check_X(X, reset=False)
+        n_units = network.n_directions * network.architecture.hidden_layer_sizes[-1]
+        states = np.empty((len(sequences.values), n_units), self._theta.dtype)
+        with computing():
+            for positions in chunks(sequences.lengths):
+                batch = Batch(sequences, positions)
+                hidden = network.hidden_states(self._theta, batch)
+                for column, i in enumerate(batch.index):
+                    start, stop = sequences.offsets[i : i + 2]
+                    states[start:stop] = hidden[start - stop :, :, column]
+        return sequences.in_form_of_input(states)
+
+    @property
+    def coefs_(self) -> dict[str, NDArray[Any]]:
+        """The weights by name, as views."""
+        return self._fitted_network().named(self._theta)[0]
+
+    @property
+    def intercepts_(self) -> dict[str, NDArray[Any]]:
+        """The biases by name, as views."""
+        return self._fitted_network().named(self._theta)[1]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+def require_targets(estimator: Any, y: Any) -> None:
+    """Raise scikit-learn's error for missing targets."""
+    if y is None:
+        raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None.")
+
+
+@contextmanager
+def computing() -> Iterator[None]:
+    """One BLAS thread; overflow is looked for where it matters, in the loss and the norm of the gradient."""
+    with single_threaded_blas(), np.errstate(all="ignore"):
+        yield
+
+
+def _raw_predictions(network: Network, theta: NDArray[Any], sequences: Sequences, index: NDArray[np.intp]) -> NDArray[Any]:
+    """Raw predictions (n_raw, len(index))."""
+    raw = np.empty((network.architecture.n_raw, len(index)), theta.dtype)
+    for positions in chunks(sequences.lengths[index]):
+        raw[:, positions] = network.raw_predictions(theta, Batch(sequences, index[positions]))
+    return raw

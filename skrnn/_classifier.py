@@ -1,0 +1,391 @@
+"""``RNNClassifier``: class labels and multilabel indicators."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from scipy.special import log_expit, log_softmax
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.utils import check_array
+from sklearn.utils.multiclass import (
+    _check_partial_fit_first_call,
+    check_classification_targets,
+    type_of_target,
+    unique_labels,
+)
+from sklearn.utils.validation import check_consistent_length, column_or_1d
+
+from ._base import BaseRNN, require_targets
+from ._core.losses import BinaryLogLoss, Loss, MulticlassLogLoss
+from .sequences import Sequences
+
+
+class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-learn has no stubs
+    """Recurrent network classifier of sequences, trained by backpropagation through time.
+
+    Minimises the log loss: of the softmax for several classes, of a logistic output for two classes and for each of several
+    labels.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or tuple of int, default=(64,)
+        Units of each recurrent layer, from the first to the last.
+
+    cell : {"rnn", "gru", "lstm"}, default="gru"
+        The recurrent cell: Elman's [1]_, the gated recurrent unit [2]_ in its 'reset after' form, or long short-term
+        memory [3]_ with a forget gate.
+
+    activation : {"tanh", "relu", "identity"}, default="tanh"
+        Activation of the hidden state of ``cell="rnn"``; the other cells have theirs built in.
+
+    bidirectional : bool, default=False
+        Add to each layer a second one that reads the sequence from its end.
+
+    pooling : {"last", "mean", "max"} or tuple of them, default="last"
+        What the readout sees of the last layer: its state after the last step, the mean or the maximum over the steps, or
+        several of them concatenated [4]_.
+
+    n_features_per_step : int, default=1
+        How many columns of 2-D input make up one step; the row is read step by step. Ignored for other input.
+
+    init_scheme : {"glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal", \
+            "orthogonal", "identity", "uniform"}, default="glorot_uniform"
+        Init scheme of the input and readout weights, drawn gate by gate. "uniform" is PyTorch's, between plus and minus
+        ``1 / sqrt(n_units)``.
+
+    recurrent_init_scheme : {"glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", \
+            "lecun_normal", "orthogonal", "identity", "uniform"}, default="orthogonal"
+        Init scheme of the recurrent weights. "orthogonal" keeps the norm of states and gradients at first [5]_;
+        "identity" with ``cell="rnn"`` and ``activation="relu"`` is the IRNN of [6]_.
+
+    forget_bias : float or "chrono", default=1.0
+        Initial bias of an LSTM's forget gate. "chrono" spreads it, and the input gate's, over memories of up to the
+        longest sequence [7]_. Ignored by other cells.
+
+    clip_norm : float or None, default=1.0
+        The gradient of a minibatch is scaled down to this Euclidean norm if it is longer [8]_. None does not clip by norm.
+
+    clip_value : float or None, default=None
+        Each element of the gradient is first clipped to ``[-clip_value, clip_value]``. None does not clip by value.
+
+    solver : {"adam", "sgd", "rmsprop", "lbfgs"}, default="adam"
+        "lbfgs" uses all sequences for every step and does neither clip, nor schedule, nor stop early.
+
+    alpha : float, default=1e-4
+        Strength of the L2 penalty on the weights (not the biases): ``alpha / 2 * ||weights||^2``, divided by the sum of the
+        sample weights, is added to the mean loss.
+
+    batch_size : int or "auto", default="auto"
+        Sequences of a minibatch; "auto" is ``min(32, n_sequences)``. Shuffled batches are made of sequences of similar
+        length, so that little padding is computed.
+
+    learning_rate : {"constant", "invscaling", "adaptive", "cosine"}, default="constant"
+        Schedule of the learning rate, for every solver but "lbfgs":
+
+        - "constant": ``learning_rate_init``;
+        - "invscaling": ``learning_rate_init / t ** power_t`` at update ``t``;
+        - "adaptive": constant, and divided by 5 each time ``n_iter_no_change`` epochs brought no improvement by ``tol``;
+          training stops when it falls below 1e-6;
+        - "cosine": half a cosine, from ``learning_rate_init`` down to zero after ``max_iter`` epochs.
+
+    learning_rate_init : float, default=1e-3
+        Initial learning rate.
+
+    power_t : float, default=0.5
+        Exponent of "invscaling".
+
+    momentum : float in [0, 1), default=0.9
+        Momentum of "sgd".
+
+    nesterovs_momentum : bool, default=True
+        Use Nesterov's momentum with "sgd".
+
+    beta_1 : float in [0, 1), default=0.9
+        Decay of the mean of gradients in "adam".
+
+    beta_2 : float in [0, 1), default=0.999
+        Decay of the mean of squared gradients in "adam" and "rmsprop".
+
+    epsilon : float, default=1e-8
+        Added to the root of the mean of squares in "adam" and "rmsprop".
+
+    max_fun : int, default=15000
+        Largest number of evaluations of the loss by "lbfgs".
+
+    max_iter : int, default=200
+        Largest number of epochs; of iterations for "lbfgs".
+
+    shuffle : bool, default=True
+        Draw new minibatches for every epoch. Without it, they are taken in the order of the data.
+
+    tol : float, default=1e-4
+        An epoch is an improvement if the loss (with ``early_stopping`` the validation score) is better than the best so far
+        by at least this. For "lbfgs", the tolerance of the gradient.
+
+    n_iter_no_change : int, default=10
+        Training stops after more than this number of epochs without improvement.
+
+    early_stopping : bool, default=False
+        Set a share of the sequences aside, stop when the score on them no longer improves, and restore the weights that
+        scored best.
+
+    validation_fraction : float in (0, 1), default=0.1
+        The share that ``early_stopping`` sets aside, stratified by class.
+
+    warm_start : bool, default=False
+        Let ``fit`` go on from the weights and the solver's state of the last call.
+
+    dtype : {"auto", "float32", "float64"} or dtype, default="auto"
+        Precision of weights and computation. "auto" is float32 for float32 input and float64 for everything else.
+
+    random_state : int, RandomState instance or None, default=None
+        Determines initial weights, minibatches and validation share. With an int, results are the same bit for bit at every
+        call on one machine.
+
+    verbose : bool, default=False
+        Print one line an epoch.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels; the numbers of the labels for multilabel targets.
+
+    n_features_in_ : int
+        Number of columns of 2-D input, of features per step otherwise.
+
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, where the input was a frame with string names.
+
+    n_outputs_ : int
+        Number of raw predictions of the readout.
+
+    n_layers_ : int
+        Number of recurrent layers.
+
+    out_activation_ : str
+        Name of the inverse link.
+
+    coefs_ : dict of str to ndarray
+        The weights by name, ``layer0.forward.z.recurrent`` of shape (n_units, n_units), ``layer0.forward.z.input`` of shape
+        (n_units, n_inputs), ..., ``readout`` of shape (n_outputs_, n_pooled); views into one flat vector.
+
+    intercepts_ : dict of str to ndarray
+        The biases by name, in the same way.
+
+    n_iter_ : int
+        Number of epochs so far.
+
+    t_ : int
+        Number of sequences seen in training so far.
+
+    loss_ : float
+        The loss of the last epoch.
+
+    best_loss_ : float or None
+        The lowest loss of an epoch; None with ``early_stopping``.
+
+    loss_curve_ : list of float
+        The loss of every epoch: the mean over its minibatches, each before its update.
+
+    validation_scores_ : list of float or None
+        With ``early_stopping``, the accuracy of the validation share after every epoch.
+
+    best_validation_score_ : float or None
+        The best of them, whose weights were restored.
+
+    clip_fraction_ : float
+        Share of the updates whose gradient was clipped.
+
+    See Also
+    --------
+    RNNRegressor : Recurrent network regression of sequences.
+    skrnn.preprocessing.PerStep : Apply a transformer such as StandardScaler to every time step.
+
+    Notes
+    -----
+    Sequences are an array (n_sequences, n_timesteps, n_features), a list or object array of (n_timesteps_i, n_features)
+    arrays of unequal lengths, or a 2-D array or frame whose rows are flattened sequences.
+
+    Features should have a similar scale of about one.
+
+    References
+    ----------
+    .. [1] J. L. Elman, "Finding structure in time", Cognitive Science 14 (1990).
+    .. [2] K. Cho et al., "Learning phrase representations using RNN encoder-decoder for statistical machine
+       translation", EMNLP (2014).
+    .. [3] S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9 (1997); F. A. Gers,
+       J. Schmidhuber and F. Cummins, "Learning to forget", Neural Computation 12 (2000).
+    .. [4] J. Howard and S. Ruder, "Universal language model fine-tuning for text classification", ACL (2018).
+    .. [5] A. M. Saxe, J. L. McClelland and S. Ganguli, "Exact solutions to the nonlinear dynamics of learning in deep
+       linear neural networks", ICLR (2014).
+    .. [6] Q. V. Le, N. Jaitly and G. E. Hinton, "A simple way to initialize recurrent networks of rectified linear
+       units", arXiv:1504.00941 (2015).
+    .. [7] C. Tallec and Y. Ollivier, "Can recurrent neural networks warp time?", ICLR (2018).
+    .. [8] R. Pascanu, T. Mikolov and Y. Bengio, "On the difficulty of training recurrent neural networks", ICML (2013).
+
+    Examples
+    --------
+    >>> from skrnn import RNNClassifier
+    >>> from skrnn.datasets import make_temporal_order
+    >>> X, y = make_temporal_order(200, n_timesteps=20, random_state=0)
+    >>> clf = RNNClassifier(max_iter=40, learning_rate_init=0.01, learning_rate="cosine", random_state=0)
+    >>> clf.fit(X, y).score(X, y)
+    1.0
+    >>> clf.predict_proba(X[:2]).shape
+    (2, 4)
+    """
+
+    classes_: NDArray[Any]
+    _multilabel: bool
+
+    # ---------------------------------------------------------------- fitting
+
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        r"""Train on sequences and their labels.
+
+        Parameters
+        ----------
+        X : array (n_sequences, n_timesteps, n_features), list or object array of (n_timesteps_i, n_features) arrays, or \\
+                array or frame (n_sequences, n_columns)
+            Sequences of finite real numbers.
+        y : array-like of shape (n_sequences,) or (n_sequences, n_labels)
+            Class labels, or an indicator matrix of labels.
+        sample_weight : array-like of shape (n_sequences,), default=None
+            Non-negative weights; a sequence of weight 0 is as if it were not there.
+
+        Returns
+        -------
+        self : RNNClassifier
+
+        Raises
+        ------
+        ValueError
+            On invalid input, and if the loss or gradient is not finite before the first update. The estimator is then as it
+            was before.
+        """
+        return self._fit(X, y, sample_weight, self._encode)
+
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
+        """Train for one pass over the given sequences, going on from where training stands.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for ``fit``.
+        classes : array-like of shape (n_classes,), default=None
+            All classes that will ever occur; needed at the first call only. For multilabel targets, the numbers of the labels.
+
+        Returns
+        -------
+        self : RNNClassifier
+        """
+        self._check_partial_fit()
+        encode = partial(self._encode, incremental=True, classes=classes)
+        return self._fit(X, y, sample_weight, encode, incremental=True)
+
+    def _encode(
+        self, y: Any, sequences: Sequences, goes_on: bool, *, incremental: bool = False, classes: Any = None
+    ) -> NDArray[Any]:
+        y = self._check_y(y, sequences)
+        multilabel = y.ndim == 2
+        present = np.arange(y.shape[1]) if multilabel else unique_labels(y)
+        if incremental:
+            _check_partial_fit_first_call(self, classes)
+            if not np.isin(present, self.classes_).all() or (multilabel and len(present) != len(self.classes_)):
+                raise ValueError(f"y has classes {present}, but classes_ is {self.classes_}.")
+        elif not goes_on:
+            self.classes_ = present
+        elif not np.array_equal(present, self.classes_):
+            raise ValueError(f"warm_start can't change the classes: y has {present}, before it had {self.classes_}.")
+        n_classes = len(self.classes_)
+        if goes_on and multilabel != self._multilabel:
+            raise ValueError("Training can't go on from single labels to multilabel targets, or back.")
+        self._multilabel = multilabel
+        if multilabel:
+            self.n_outputs_ = n_classes
+            return np.ascontiguousarray(y.T, sequences.values.dtype)
+        encoded = np.searchsorted(self.classes_, y)
+        self.n_outputs_ = 1 if n_classes == 2 else n_classes
+        return encoded[None].astype(sequences.values.dtype) if n_classes == 2 else encoded
+
+    def _check_y(self, y: Any, sequences: Sequences) -> NDArray[Any]:
+        require_targets(self, y)
+        check_classification_targets(y)
+        if type_of_target(y, input_name="y") == "multilabel-indicator":
+            labels = check_array(y.toarray() if issparse(y) else y, dtype=np.int64, input_name="y")
+        else:
+            labels = column_or_1d(y, warn=True)
+        check_consistent_length(sequences.lengths, labels)
+        return np.asarray(labels)
+
+    def _new_loss(self) -> Loss:
+        return BinaryLogLoss() if self._multilabel or len(self.classes_) == 2 else MulticlassLogLoss(len(self.classes_))
+
+    def _validation_score(self, raw: NDArray[Any], y: NDArray[Any], weight: NDArray[Any]) -> float:
+        correct = raw.argmax(axis=0) == y if y.ndim == 1 else ((raw > 0) == y).all(axis=0)
+        return float(np.average(correct, weights=weight))
+
+    # ---------------------------------------------------------------- prediction
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Predict the class of each sequence.
+
+        Parameters
+        ----------
+        X : array, list of arrays or frame
+            Sequences in any form that ``fit`` takes; their number of steps may differ from that in training.
+
+        Returns
+        -------
+        y : ndarray of shape (n_sequences,) or (n_sequences, n_labels)
+        """
+        raw = self._raw(X)
+        if self._multilabel:
+            return np.asarray(raw.T > 0, np.int64)
+        index = np.asarray(raw[0] > 0, np.intp) if len(self.classes_) == 2 else raw.argmax(axis=0)
+        return np.asarray(self.classes_[index])
+
+    def predict_proba(self, X: Any) -> NDArray[Any]:
+        """Predict the probability of each class.
+
+        Parameters
+        ----------
+        X : array, list of arrays or frame
+            As for ``predict``.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_sequences, n_classes)
+            In the order of ``classes_``; rows add up to one, except for multilabel targets, whose labels are independent.
+        """
+        return np.asarray(np.exp(self.predict_log_proba(X)))
+
+    def predict_log_proba(self, X: Any) -> NDArray[Any]:
+        """Predict the logarithm of the probability of each class, accurate also where the probability vanishes.
+
+        Parameters
+        ----------
+        X : array, list of arrays or frame
+            As for ``predict``.
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (n_sequences, n_classes)
+        """
+        raw = self._raw(X).T
+        if self._multilabel:
+            return np.asarray(log_expit(raw))
+        if len(self.classes_) == 2:
+            return np.asarray(log_expit(np.hstack([-raw, raw])))
+        return np.asarray(log_softmax(raw, axis=1))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags

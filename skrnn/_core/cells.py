@@ -1,0 +1,426 @@
+r"""Elman, GRU and LSTM: one step and its adjoint, nothing else.
+
+A cell says how many ``(H, N)`` blocks it keeps for a step, and which views of a ``Tape`` its step and its adjoint work on.
+The views of every step are built once, with the tape, so the loops of ``bptt`` are ``step(*views)`` and
+``adjoint(*views)``.
+
+The logistic gates are computed as :math:`\sigma(a) = (1 + \tanh(a / 2)) / 2`, with the half folded into the working copy of
+the weights: NumPy's ``tanh`` is vectorised and about ten times faster than ``scipy.special.expit``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from .parameters import FloatArray, Shape
+
+if TYPE_CHECKING:
+    from .workspace import Tape
+
+add, dot, mul, sub, tanh = np.add, np.dot, np.multiply, np.subtract, np.tanh
+
+#: One step's views of a tape, in the order in which ``step`` or ``adjoint`` takes them.
+Views = tuple[FloatArray, ...]
+
+
+class Gate(NamedTuple):
+    """Views of one gate's weights: ``a = recurrent @ h + input @ x + sum(biases)`` (GRU's ``n`` apart, see there)."""
+
+    recurrent: FloatArray  # (H, H)
+    input: FloatArray  # (H, F)
+    bias: FloatArray  # (H,)
+    recurrent_bias: FloatArray | None = None  # (H,), only GRU's n
+
+
+class Cell(ABC):
+    """One recurrent layer in one direction; abstract, its subclasses are final.
+
+    Parameters
+    ----------
+    n_features : int
+        F, the size of the input of a step.
+    n_hidden : int
+        H, the size of the hidden state.
+    """
+
+    #: number of state arrays: (h,) or (h, c)
+    n_states: int
+    #: (H, N) blocks kept from a forward step for its adjoint
+    n_kept: int
+    #: (H, N) blocks of the adjoint of one step
+    n_adjoint: int
+    #: (H, N) blocks of scratch
+    n_scratch: int
+    #: (H, R) row blocks of the weights of a step; the first ``n_logistic`` belong to logistic gates
+    n_rows: int
+    n_logistic: int
+    #: the adjoint blocks that are gradients of pre-activations, in the order of the rows of the weights
+    gradient_rows: slice
+
+    def __init__(self, n_features: int, n_hidden: int) -> None:
+        self.n_features = n_features
+        self.n_hidden = n_hidden
+        self.n_block = n_hidden + 1 + n_features
+
+    @abstractmethod
+    def shapes(self) -> dict[str, Shape]:
+        """Shapes of the cell's parameters, by name."""
+
+    @abstractmethod
+    def gates(self, weights: Mapping[str, FloatArray]) -> dict[str, Gate]:
+        """Return views of the weights gate by gate."""
+
+    @abstractmethod
+    def assemble(self, weights: Mapping[str, FloatArray], out: FloatArray) -> None:
+        """Write the weights as the rows of one matrix, (n_rows * H, R), that a step multiplies with ``[h; 1; x]``."""
+
+    @abstractmethod
+    def state(self, tape: Tape, t: int) -> Views:
+        """Return views of the state before step ``t`` (after the last step for ``t = T``), each (H, N)."""
+
+    @abstractmethod
+    def step_views(self, tape: Tape, t: int, row: int) -> Views:
+        """Return the views that ``step`` takes at step ``t``, whose kept blocks are row ``row``."""
+
+    @abstractmethod
+    def adjoint_views(self, tape: Tape, t: int, row: int) -> Views:
+        """Return the views that ``adjoint`` takes at step ``t``, whose adjoint blocks are row ``row``."""
+
+    #: ``step(*step_views)``: one step forward
+    step: Callable[..., None]
+
+    #: ``adjoint(*adjoint_views)``: from the gradient of the state after a step to that before it
+    adjoint: Callable[..., None]
+
+    @abstractmethod
+    def derivatives(self, tape: Tape, start: int, stop: int) -> None:
+        """Write the local derivatives of steps ``start`` to ``stop`` at once, for ``adjoint`` to multiply."""
+
+    @abstractmethod
+    def weight_gradient(
+        self, da: FloatArray, hx: FloatArray, grads: Mapping[str, FloatArray], gemm: Callable[..., Any]
+    ) -> None:
+        """Add ``da @ hx.T``, the weight gradient of a block of steps, to ``grads``; both are (rows, steps * N)."""
+
+
+def accumulate(gemm: Callable[..., Any], da: FloatArray, hx: FloatArray, grad: FloatArray) -> None:
+    """``grad += da @ hx.T`` in place, without a temporary: BLAS's own accumulation, in Fortran's view of C arrays."""
+    gemm(1.0, hx.T, da.T, beta=1.0, c=grad.T, trans_a=1, overwrite_c=1)
+
+
+def _relu_derivative(h: FloatArray, out: FloatArray) -> None:
+    np.greater(h, 0, out=out)
+
+
+def _tanh_derivative(h: FloatArray, out: FloatArray) -> None:
+    mul(h, h, out=out)
+    sub(1, out, out=out)
+
+
+def _identity_derivative(_h: FloatArray, out: FloatArray) -> None:
+    out.fill(1)
+
+
+#: name -> (the activation, its derivative as a function of its value)
+ACTIVATIONS: dict[str, tuple[Callable[..., Any], Callable[[FloatArray, FloatArray], None]]] = {
+    "tanh": (tanh, _tanh_derivative),
+    "relu": (partial(np.maximum, 0), _relu_derivative),
+    "identity": (np.positive, _identity_derivative),
+}
+
+
+class Elman(Cell):
+    r"""Elman's simple recurrent network [1]_.
+
+    Forward, with :math:`\phi` tanh, relu or the identity:
+
+    .. math:: a_t = W_h h_{t-1} + b + W_x x_t, \qquad h_t = \phi(a_t)
+
+    Backward, given :math:`dh_t`:
+
+    .. math:: da_t = \phi'(a_t) \odot dh_t, \qquad dh_{t-1} = W_h^T da_t
+
+    ``weights`` is :math:`[W_h \,|\, b \,|\, W_x]`, shape (H, H + 1 + F).
+
+    References
+    ----------
+    .. [1] J. L. Elman, "Finding structure in time", Cognitive Science 14 (1990).
+    """
+
+    n_states, n_kept, n_adjoint, n_scratch, n_rows, n_logistic = 1, 0, 1, 0, 1, 0
+    gradient_rows = slice(0, 1)
+
+    def __init__(self, n_features: int, n_hidden: int, activation: str = "tanh") -> None:
+        super().__init__(n_features, n_hidden)
+        self.activate, self.derivative = ACTIVATIONS[activation]
+
+    def shapes(self) -> dict[str, Shape]:
+        return {"weights": (self.n_hidden, self.n_block)}
+
+    def gates(self, weights: Mapping[str, FloatArray]) -> dict[str, Gate]:
+        H, W = self.n_hidden, weights["weights"]
+        return {"h": Gate(W[:, :H], W[:, H + 1 :], W[:, H])}
+
+    def assemble(self, weights: Mapping[str, FloatArray], out: FloatArray) -> None:
+        out[...] = weights["weights"]
+
+    def state(self, tape: Tape, t: int) -> Views:
+        return (tape.hx[t, : self.n_hidden],)
+
+    def step_views(self, tape: Tape, t: int, _row: int) -> Views:
+        return tape.W, tape.hx[t], tape.hx[t + 1, : self.n_hidden]
+
+    def step(self, W: FloatArray, hx: FloatArray, h: FloatArray) -> None:
+        dot(W, hx, h)
+        self.activate(h, h)
+
+    def derivatives(self, tape: Tape, start: int, stop: int) -> None:
+        self.derivative(tape.hx[start + 1 : stop + 1, : self.n_hidden], tape.adjoints[: stop - start, 0])
+
+    def adjoint_views(self, tape: Tape, _t: int, row: int) -> Views:
+        return tape.Wt[: self.n_hidden], tape.dstate[0], tape.adjoints[row, 0]
+
+    @staticmethod
+    def adjoint(U: FloatArray, dh: FloatArray, da: FloatArray) -> None:
+        mul(da, dh, da)
+        dot(U, da, dh)
+
+    def weight_gradient(
+        self, da: FloatArray, hx: FloatArray, grads: Mapping[str, FloatArray], gemm: Callable[..., Any]
+    ) -> None:
+        accumulate(gemm, da, hx, grads["weights"])
+
+
+class GRU(Cell):
+    r"""Gated recurrent unit [1]_ in the 'reset after' form of cuDNN, PyTorch and Keras.
+
+    Forward:
+
+    .. math::
+        z_t &= \sigma(W_z h_{t-1} + b_z + V_z x_t) \\
+        r_t &= \sigma(W_r h_{t-1} + b_r + V_r x_t) \\
+        m_t &= W_n h_{t-1} + b_m \\
+        n_t &= \tanh(V_n x_t + b_n + r_t \odot m_t) \\
+        h_t &= n_t + z_t \odot (h_{t-1} - n_t)
+
+    Backward, given :math:`dh_t`:
+
+    .. math::
+        dz_t &= dh_t \odot (h_{t-1} - n_t) \odot z_t (1 - z_t) \\
+        dn_t &= dh_t \odot (1 - z_t) \odot (1 - n_t^2) \\
+        dm_t &= dn_t \odot r_t, \qquad dr_t = dn_t \odot m_t \odot r_t (1 - r_t) \\
+        dh_{t-1} &= dh_t \odot z_t + W_z^T dz_t + W_r^T dr_t + W_n^T dm_t
+
+    with :math:`dz, dr, dn` taken at the pre-activations. ``gates`` is :math:`[W \,|\, b \,|\, V]` of z over r, shape
+    (2H, H + 1 + F); ``candidate_recurrent`` is :math:`[W_n \,|\, b_m]`, shape (H, H + 1); ``candidate_input`` is
+    :math:`[b_n \,|\, V_n]`, shape (H, 1 + F).
+
+    References
+    ----------
+    .. [1] K. Cho et al., "Learning phrase representations using RNN encoder-decoder for statistical machine
+       translation", EMNLP (2014).
+    """
+
+    # kept: z r m n; adjoint: dz dr dm dn and the share of dh that passes through z
+    n_states, n_kept, n_adjoint, n_scratch, n_rows, n_logistic = 1, 4, 5, 1, 4, 2
+    gradient_rows = slice(0, 4)
+
+    def shapes(self) -> dict[str, Shape]:
+        H, F = self.n_hidden, self.n_features
+        return {"gates": (2 * H, self.n_block), "candidate_recurrent": (H, H + 1), "candidate_input": (H, 1 + F)}
+
+    def gates(self, weights: Mapping[str, FloatArray]) -> dict[str, Gate]:
+        H = self.n_hidden
+        z, r = weights["gates"][:H], weights["gates"][H:]
+        recurrent, inputs = weights["candidate_recurrent"], weights["candidate_input"]
+        return {
+            "z": Gate(z[:, :H], z[:, H + 1 :], z[:, H]),
+            "r": Gate(r[:, :H], r[:, H + 1 :], r[:, H]),
+            "n": Gate(recurrent[:, :H], inputs[:, 1:], inputs[:, 0], recurrent[:, H]),
+        }
+
+    def assemble(self, weights: Mapping[str, FloatArray], out: FloatArray) -> None:
+        H = self.n_hidden  # rows of z, r, m and n; m has no input and n no recurrent columns, which stay zero
+        out[: 2 * H] = weights["gates"]
+        out[2 * H : 3 * H, : H + 1] = weights["candidate_recurrent"]
+        out[3 * H :, H:] = weights["candidate_input"]
+
+    def state(self, tape: Tape, t: int) -> Views:
+        return (tape.hx[t, : self.n_hidden],)
+
+    def step_views(self, tape: Tape, t: int, row: int) -> Views:
+        H, N, hx, kept = self.n_hidden, tape.n_sequences, tape.hx, tape.kept[row]
+        z, r, m, n = kept
+        zrm = kept[:3].reshape(3 * H, N)
+        return (
+            tape.W[: 3 * H], tape.W[3 * H :, H:], tape.half, tape.scratch[0],
+            hx[t], hx[t, H:], hx[t, :H], hx[t + 1, :H], zrm, kept[:2], z, r, m, n,
+        )  # fmt: skip
+
+    @staticmethod
+    def step(
+        W: FloatArray, V: FloatArray, half: FloatArray, scratch: FloatArray,
+        hx: FloatArray, x1: FloatArray, h: FloatArray, h_next: FloatArray,
+        zrm: FloatArray, zr: FloatArray, z: FloatArray, r: FloatArray, m: FloatArray, n: FloatArray,
+    ) -> None:  # fmt: skip
+        dot(W, hx, zrm)
+        dot(V, x1, n)
+        tanh(zr, zr)
+        mul(zr, half, zr)
+        add(zr, half, zr)
+        mul(r, m, scratch)
+        add(n, scratch, n)
+        tanh(n, n)
+        sub(h, n, scratch)
+        mul(z, scratch, scratch)
+        add(n, scratch, h_next)
+
+    def derivatives(self, tape: Tape, start: int, stop: int) -> None:
+        h, kept, adjoints = tape.hx[start:stop, : self.n_hidden], tape.kept[start:stop], tape.adjoints[: stop - start]
+        z, r, m, n = (kept[:, k] for k in range(4))
+        dz, dr, dm, dn, through = (adjoints[:, k] for k in range(5))
+        sub(1, z, out=dz)
+        mul(n, n, out=dn)
+        sub(1, dn, out=dn)
+        mul(dn, dz, out=dn)
+        mul(dz, z, out=dz)
+        sub(h, n, out=through)
+        mul(dz, through, out=dz)
+        mul(dn, r, out=dm)
+        sub(1, r, out=dr)
+        mul(dr, dm, out=dr)
+        mul(dr, m, out=dr)
+        through[...] = z
+
+    def adjoint_views(self, tape: Tape, _t: int, row: int) -> Views:
+        H, N, adjoints = self.n_hidden, tape.n_sequences, tape.adjoints[row]
+        return tape.Wt[:H, : 3 * H], tape.dstate[0], adjoints, adjoints[:3].reshape(3 * H, N), adjoints[4]
+
+    @staticmethod
+    def adjoint(U: FloatArray, dh: FloatArray, adjoints: FloatArray, dzrm: FloatArray, through: FloatArray) -> None:
+        mul(adjoints, dh, adjoints)
+        dot(U, dzrm, dh)
+        add(dh, through, dh)
+
+    def weight_gradient(
+        self, da: FloatArray, hx: FloatArray, grads: Mapping[str, FloatArray], gemm: Callable[..., Any]
+    ) -> None:
+        H = self.n_hidden
+        accumulate(gemm, da[: 2 * H], hx, grads["gates"])
+        accumulate(gemm, da[2 * H : 3 * H], hx[: H + 1], grads["candidate_recurrent"])
+        accumulate(gemm, da[3 * H :], hx[H:], grads["candidate_input"])
+
+
+class LSTM(Cell):
+    r"""Long short-term memory [1]_ with the forget gate of [2]_, without peepholes.
+
+    Forward, each gate with its own rows of weights:
+
+    .. math::
+        o_t, i_t, f_t &= \sigma(W h_{t-1} + b + V x_t), \qquad g_t = \tanh(W_g h_{t-1} + b_g + V_g x_t) \\
+        c_t &= i_t \odot g_t + f_t \odot c_{t-1}, \qquad h_t = o_t \odot \tanh(c_t)
+
+    Backward, given :math:`dh_t` and :math:`dc_t`, with the gates' gradients taken at the pre-activations:
+
+    .. math::
+        do_t &= dh_t \odot h_t (1 - o_t), \qquad dc_t \mathrel{+}= dh_t \odot o_t (1 - \tanh^2 c_t) \\
+        di_t &= dc_t \odot i_t g_t (1 - i_t), \quad df_t = dc_t \odot f_t c_{t-1} (1 - f_t), \quad
+        dg_t = dc_t \odot i_t (1 - g_t^2) \\
+        dc_{t-1} &= dc_t \odot f_t, \qquad dh_{t-1} = W^T [do_t; di_t; df_t; dg_t]
+
+    ``weights`` is :math:`[W \,|\, b \,|\, V]`, shape (4H, H + 1 + F), with the rows of o, i, f, g.
+
+    References
+    ----------
+    .. [1] S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9 (1997).
+    .. [2] F. A. Gers, J. Schmidhuber and F. Cummins, "Learning to forget: continual prediction with LSTM", Neural
+       Computation 12 (2000).
+    """
+
+    # kept: o i f g, the cell state before the step, and tanh of the one after it. As g stands next to c, i * g and f * c are
+    # one product. adjoint: the derivative of h by c, then do di df dg
+    n_states, n_kept, n_adjoint, n_scratch, n_rows, n_logistic = 2, 6, 5, 2, 4, 3
+    gradient_rows = slice(1, 5)
+
+    def shapes(self) -> dict[str, Shape]:
+        return {"weights": (4 * self.n_hidden, self.n_block)}
+
+    def gates(self, weights: Mapping[str, FloatArray]) -> dict[str, Gate]:
+        H, W = self.n_hidden, weights["weights"]
+        rows = {gate: W[k * H : (k + 1) * H] for k, gate in enumerate("oifg")}
+        return {gate: Gate(W[:, :H], W[:, H + 1 :], W[:, H]) for gate, W in rows.items()}
+
+    def assemble(self, weights: Mapping[str, FloatArray], out: FloatArray) -> None:
+        out[...] = weights["weights"]
+
+    def state(self, tape: Tape, t: int) -> Views:
+        return tape.hx[t, : self.n_hidden], tape.kept[tape.kept_row(t), 4]
+
+    def step_views(self, tape: Tape, t: int, row: int) -> Views:
+        H, N, kept, scratch = self.n_hidden, tape.n_sequences, tape.kept[row], tape.scratch
+        _, c = self.state(tape, t + 1)
+        return (
+            tape.W, tape.half, scratch, scratch[0], scratch[1], tape.hx[t], tape.hx[t + 1, :H],
+            kept[:4].reshape(4 * H, N), kept[:3], kept[1:3], kept[3:5], kept[0], c, kept[5],
+        )  # fmt: skip
+
+    @staticmethod
+    def step(
+        W: FloatArray, half: FloatArray, products: FloatArray, ig: FloatArray, fc: FloatArray, hx: FloatArray,
+        h: FloatArray, a: FloatArray, oif: FloatArray, i_f: FloatArray, gc: FloatArray, o: FloatArray, c: FloatArray,
+        tanh_c: FloatArray,
+    ) -> None:  # fmt: skip
+        dot(W, hx, a)
+        tanh(a, a)
+        mul(oif, half, oif)
+        add(oif, half, oif)
+        mul(i_f, gc, products)
+        add(ig, fc, c)
+        tanh(c, tanh_c)
+        mul(o, tanh_c, h)
+
+    def derivatives(self, tape: Tape, start: int, stop: int) -> None:
+        kept, adjoints = tape.kept[start:stop], tape.adjoints[: stop - start]
+        h = tape.hx[start + 1 : stop + 1, : self.n_hidden]
+        o, i, f, g, c, tanh_c = (kept[:, k] for k in range(6))
+        dh_dc, do, di, df, dg = (adjoints[:, k] for k in range(5))
+        mul(h, tanh_c, out=dh_dc)
+        sub(o, dh_dc, out=dh_dc)
+        sub(1, kept[:, :3], out=adjoints[:, 1:4])
+        mul(do, h, out=do)
+        mul(i, g, out=dg)
+        mul(di, dg, out=di)
+        mul(df, f, out=df)
+        mul(df, c, out=df)
+        mul(dg, g, out=dg)
+        sub(i, dg, out=dg)
+
+    def adjoint_views(self, tape: Tape, t: int, row: int) -> Views:
+        H, N, adjoints = self.n_hidden, tape.n_sequences, tape.adjoints[row]
+        dh, dc = tape.dstate
+        gates = adjoints[1:].reshape(4 * H, N)
+        return tape.Wt[:H], dh, dc, adjoints[:2], adjoints[0], adjoints[2:], gates, tape.kept[t, 2]
+
+    @staticmethod
+    def adjoint(
+        U: FloatArray, dh: FloatArray, dc: FloatArray, by_dh: FloatArray, dh_dc: FloatArray, by_dc: FloatArray,
+        gates: FloatArray, f: FloatArray,
+    ) -> None:  # fmt: skip
+        mul(by_dh, dh, by_dh)
+        add(dc, dh_dc, dc)
+        mul(by_dc, dc, by_dc)
+        mul(dc, f, dc)
+        dot(U, gates, dh)
+
+    def weight_gradient(
+        self, da: FloatArray, hx: FloatArray, grads: Mapping[str, FloatArray], gemm: Callable[..., Any]
+    ) -> None:
+        accumulate(gemm, da, hx, grads["weights"])
+
+
+CELLS: dict[str, type[Cell]] = {"rnn": Elman, "gru": GRU, "lstm": LSTM}

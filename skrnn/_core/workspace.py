@@ -1,0 +1,94 @@
+"""The buffers of one layer and direction over a window of time, and the per-step views into them.
+
+A tape is allocated once for a number of sequences and a longest window, and reused for every minibatch of that size:
+shorter windows use its first rows. Views of each step are built once, because taking a slice inside the time loop costs
+more than a small matrix product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import DTypeLike
+from scipy.linalg import blas
+
+from .cells import Cell
+from .parameters import FloatArray
+
+#: elements of one (H, N) state times the steps of a block: what the adjoint of a block works on then stays in the L2 cache
+BLOCK_ELEMENTS = 32768
+#: longest block: from here on, calls cost less than what they compute
+BLOCK_STEPS = 64
+#: columns (steps times sequences) below which a weight-gradient product would be too narrow to be fast
+BLOCK_COLUMNS = 128
+
+
+class Tape:
+    """Memory of one cell over a window of at most ``n_steps`` steps of ``n_sequences`` sequences.
+
+    Parameters
+    ----------
+    cell : Cell
+    n_sequences : int
+        N, the columns of every state.
+    n_steps : int
+        T, the longest window.
+    dtype : dtype
+    training : bool
+        Keep what the adjoint needs. A tape without it is for prediction: all steps share one set of gates.
+    """
+
+    def __init__(self, cell: Cell, n_sequences: int, n_steps: int, dtype: DTypeLike, *, training: bool) -> None:
+        H, R, N, T = cell.n_hidden, cell.n_block, n_sequences, n_steps
+        self.cell, self.n_sequences, self.n_steps, self.training = cell, N, T, training
+        self.half = np.array(0.5, dtype)
+        self.hx = np.zeros((T + 1, R, N), dtype)
+        self.kept = np.zeros((T + 1 if training else 1, cell.n_kept, H, N), dtype)
+        self.scratch = np.empty((cell.n_scratch, H, N), dtype)
+        self.W = np.zeros((cell.n_rows * H, R), dtype)
+        self.step_views = [cell.step_views(self, t, self.kept_row(t)) for t in range(T)]
+        if training:
+            self.block = max(1, -(-BLOCK_COLUMNS // N), min(BLOCK_STEPS, BLOCK_ELEMENTS // (H * N)))
+            self.Wt = np.empty((R, cell.n_rows * H), dtype)
+            self.dstate = np.zeros((cell.n_states, H, N), dtype)
+            self.dinitial = np.zeros_like(self.dstate)
+            self.adjoints = np.empty((self.block, cell.n_adjoint, H, N), dtype)
+            self.flat = np.empty((cell.n_rows * H + R) * self.block * N, dtype)
+            self.adjoint_views = [cell.adjoint_views(self, t, t % self.block) for t in range(T)]
+            self.gemm = blas.sgemm if self.hx.dtype == np.float32 else blas.dgemm
+
+    def kept_row(self, t: int) -> int:
+        """Return the row of ``kept`` that belongs to step ``t``."""
+        return t if self.training else 0
+
+    def load(self, weights: Mapping[str, FloatArray]) -> None:
+        """Take working copies of the weights, those of logistic gates halved: see ``cells``."""
+        self.cell.assemble(weights, self.W)
+        if self.training:
+            self.Wt[...] = self.W.T
+        self.W[: self.cell.n_logistic * self.cell.n_hidden] *= self.half
+
+    def states(self, n_steps: int) -> FloatArray:
+        """Return the hidden states after each of the first ``n_steps`` steps, a view (n_steps, H, N)."""
+        return self.hx[1 : n_steps + 1, : self.cell.n_hidden]
+
+    def reset(self) -> None:
+        """Start from the zero state."""
+        for state in self.cell.state(self, 0):
+            state.fill(0)
+
+    def carry(self, n_steps: int) -> None:
+        """Make the state after ``n_steps`` steps the initial state of the next window."""
+        for state, last in zip(self.cell.state(self, 0), self.cell.state(self, n_steps), strict=True):
+            state[...] = last
+
+    def flatten(self, start: int, stop: int) -> tuple[FloatArray, FloatArray]:
+        """Gradients of pre-activations and ``[h; 1; x]`` of a block of steps, as matrices (rows, steps * N)."""
+        (n_rows, R), N, n = self.W.shape, self.n_sequences, stop - start
+        da = self.flat[: n_rows * n * N].reshape(n_rows, n, N)
+        hx = self.flat[da.size : da.size + R * n * N].reshape(R, n, N)
+        gradients = self.adjoints[:n, self.cell.gradient_rows]
+        da.reshape(self.cell.n_rows, -1, n, N)[...] = gradients.transpose(1, 2, 0, 3)
+        hx[...] = self.hx[start:stop].transpose(1, 0, 2)
+        return da.reshape(n_rows, -1), hx.reshape(R, -1)

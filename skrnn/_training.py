@@ -1,0 +1,291 @@
+"""Epochs, minibatches, stopping; and L-BFGS, the alternative without them.
+
+Both solvers of the objective work on a ``Run``, which holds all that changes in training.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from sklearn.exceptions import ConvergenceWarning
+
+from ._network import Network
+from ._optim.clipping import clip
+from ._optim.schedules import SCHEDULES
+from ._optim.solvers import SOLVERS, Solver
+from ._runtime import deferred_interrupt
+from .sequences import Batch, Sequences
+
+#: relative jitter of the lengths by which sequences are sorted into batches, so that batches differ from epoch to epoch
+LENGTH_JITTER = 0.2
+#: sequences of a chunk where the batch size is not the user's: L-BFGS and prediction
+CHUNK_SIZE = 256
+#: "adaptive" divides the learning rate by this, and stops below the least factor that is worth a try
+ADAPTIVE_DIVISOR = 5.0
+ADAPTIVE_LEAST_RATE = 1e-6
+
+
+@dataclass(frozen=True)
+class Options:
+    """Parameters of training, named and explained as those of the estimators."""
+
+    solver: str
+    batch_size: int
+    learning_rate: str
+    learning_rate_init: float
+    power_t: float
+    momentum: float
+    nesterovs_momentum: bool
+    beta_1: float
+    beta_2: float
+    epsilon: float
+    max_iter: int
+    max_fun: int
+    shuffle: bool
+    tol: float
+    n_iter_no_change: int
+    clip_norm: float | None
+    clip_value: float | None
+    verbose: bool
+
+    def new_solver(self, size: int, dtype: np.dtype[Any], state: dict[str, Any] | None) -> Solver:
+        """Return the solver, going on from ``state``."""
+        arguments = {
+            "adam": {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon},
+            "sgd": {"momentum": self.momentum, "nesterov": self.nesterovs_momentum},
+            "rmsprop": {"beta_2": self.beta_2, "epsilon": self.epsilon},
+        }[self.solver]
+        return SOLVERS[self.solver](size, dtype, state, **arguments)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Sequences with their targets (..., n_sequences) and weights, and which of them to train on."""
+
+    sequences: Sequences
+    y: NDArray[Any]
+    weight: NDArray[Any]
+    index: NDArray[np.intp]
+
+
+@dataclass
+class Run:
+    """All that changes in training, and that a later call can go on from."""
+
+    theta: NDArray[np.floating]
+    rng: np.random.RandomState
+    solver_state: dict[str, Any] | None = None
+    n_iter: int = 0
+    t: int = 0
+    n_updates: int = 0
+    n_clipped: int = 0
+    rate_factor: float = 1.0
+    best_loss: float = math.inf
+    best_validation_score: float = -math.inf
+    best_theta: NDArray[np.floating] | None = None
+    loss_curve: list[float] = field(default_factory=list)
+    validation_scores: list[float] = field(default_factory=list)
+
+
+def minibatches(
+    lengths: NDArray[np.intp], batch_size: int, rng: np.random.RandomState, *, shuffle: bool
+) -> Iterator[NDArray[np.intp]]:
+    """Yield the positions of each minibatch: all once, shuffled, in batches of similar lengths (or as they come)."""
+    n = len(lengths)
+    order = rng.permutation(n) if shuffle else np.arange(n)
+    starts = np.arange(0, n, batch_size)
+    if shuffle and lengths.min() < lengths.max():
+        jittered = lengths[order] * rng.uniform(1 - LENGTH_JITTER, 1 + LENGTH_JITTER, n)
+        order = order[np.argsort(jittered, kind="stable")]
+        starts = rng.permutation(starts)
+    for start in starts:
+        yield order[start : start + batch_size]
+
+
+def chunks(lengths: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
+    """Yield the positions of sequences of similar lengths, in chunks of bounded memory."""
+    order = np.argsort(-lengths, kind="stable")
+    for start in range(0, len(order), CHUNK_SIZE):
+        yield order[start : start + CHUNK_SIZE]
+
+
+def train(
+    network: Network,
+    run: Run,
+    data: Data,
+    options: Options,
+    *,
+    n_epochs: int,
+    first_epoch: int = 0,
+    validate: Callable[[NDArray[np.floating]], float] | None = None,
+    stop_early: bool = True,
+) -> None:
+    """Minibatch training of ``run`` for up to ``n_epochs`` epochs.
+
+    Parameters
+    ----------
+    network, run, data, options
+    n_epochs : int
+    first_epoch : int
+        The epoch count at which the schedule began.
+    validate : callable, optional
+        The score of ``theta`` on the validation share; the best weights are then restored at the end.
+    stop_early : bool
+        Stop when the loss (or the validation score) no longer improves.
+    """
+    stochastic = _Stochastic(network, run, data, options, first_epoch)
+    without_improvement = 0
+    with deferred_interrupt() as interrupted:
+        for _ in range(n_epochs):
+            loss = stochastic.epoch(interrupted)
+            if loss is None:
+                break
+            improved = _record(run, loss, None if validate is None else validate(run.theta), options)
+            without_improvement = 0 if improved else without_improvement + 1
+            if stop_early and without_improvement > options.n_iter_no_change:
+                if options.learning_rate != "adaptive":
+                    break
+                run.rate_factor /= ADAPTIVE_DIVISOR
+                if run.rate_factor * options.learning_rate_init < ADAPTIVE_LEAST_RATE:
+                    break
+                without_improvement = 0
+        else:
+            if stop_early and options.learning_rate != "cosine":
+                _warn(
+                    f"Maximum iterations ({options.max_iter}) reached and the optimization hasn't converged yet. "
+                    "Increase max_iter, or anneal with learning_rate='cosine'."
+                )
+    run.solver_state = stochastic.solver.state | {"solver": options.solver}
+    if validate is not None and run.best_theta is not None:
+        run.theta[...] = run.best_theta
+
+
+def _record(run: Run, loss: float, score: float | None, options: Options) -> bool:
+    """Write down what an epoch gave, and tell whether it was better than those before by more than ``tol``."""
+    run.loss_curve.append(loss)
+    if score is None:
+        improved = loss <= run.best_loss - options.tol
+    else:
+        improved = score >= run.best_validation_score + options.tol
+        run.validation_scores.append(score)
+        if score > run.best_validation_score:
+            run.best_validation_score, run.best_theta = score, run.theta.copy()
+    run.best_loss = min(loss, run.best_loss)
+    if options.verbose:
+        validation = "" if score is None else f", validation score = {score:.6f}"
+        sys.stdout.write(f"Epoch {run.n_iter}, loss = {loss:.8f}{validation}\n")
+    return improved
+
+
+class _Stochastic:
+    """One epoch after another of clipped minibatch updates."""
+
+    def __init__(self, network: Network, run: Run, data: Data, options: Options, first_epoch: int) -> None:
+        self.network, self.run, self.data, self.options, self.first_epoch = network, run, data, options, first_epoch
+        self.solver = options.new_solver(run.theta.size, run.theta.dtype, run.solver_state)
+        self.grad = np.empty_like(run.theta)
+        # squares of an accepted gradient must not overflow in a solver's second moments
+        self.largest_norm = float(np.sqrt(np.finfo(run.theta.dtype).max)) / 100
+
+    def epoch(self, interrupted: Callable[[], bool]) -> float | None:
+        """Return the weighted mean loss; None where training must stop, with the weights of the last good update."""
+        data, options, run = self.data, self.options, self.run
+        n_batches = -(-len(data.index) // options.batch_size)
+        total_loss = total_weight = 0.0
+        batches = minibatches(data.sequences.lengths[data.index], options.batch_size, run.rng, shuffle=options.shuffle)
+        for number, positions in enumerate(batches):
+            batch = Batch(data.sequences, data.index[positions], data.y, data.weight)
+            loss, clipped, finite = self.update(batch, run.n_iter - self.first_epoch + number / n_batches)
+            if not finite:
+                self.diverged(number)
+                return None
+            run.n_clipped += clipped
+            run.n_updates += 1
+            run.t += batch.n_sequences
+            weight = data.weight[batch.index].sum()
+            total_loss += loss * weight
+            total_weight += weight
+            if interrupted():
+                _warn("Training interrupted by the user; the weights after the last complete update are kept.")
+                return None
+        run.n_iter += 1
+        return float(total_loss / total_weight)
+
+    def update(self, batch: Batch, epochs_done: float) -> tuple[float, bool, bool]:
+        """Loss and gradient, clipping, schedule, step: ``(loss, clipped?, finite?)``. Non-finite updates are not made."""
+        options, theta, grad = self.options, self.run.theta, self.grad
+        loss = self.network.loss_and_gradient(theta, batch, grad)
+        norm, clipped = clip(grad, options.clip_value, options.clip_norm)
+        if not (math.isfinite(loss) and norm < self.largest_norm):
+            return loss, clipped, False
+        schedule = SCHEDULES[options.learning_rate]
+        factor = schedule(self.solver.n_updates + 1, epochs_done / options.max_iter, options.power_t)
+        self.solver.step(theta, grad, options.learning_rate_init * self.run.rate_factor * factor)
+        return loss, clipped, True
+
+    def diverged(self, number: int) -> None:
+        """Warn, or raise if there are no good weights to keep."""
+        where = f"in epoch {self.run.n_iter + 1}, batch {number + 1}"
+        remedy = "Lower learning_rate_init, set clip_norm or clip_value, or scale X and y."
+        if self.run.n_updates == 0:
+            raise ValueError(f"Loss or gradient is not finite {where}, before any update. {remedy}")
+        _warn(f"Loss or gradient became non-finite {where}; the weights of the last finite update are kept. {remedy}")
+
+
+def train_lbfgs(network: Network, run: Run, data: Data, options: Options) -> None:
+    """Full-batch training of ``run`` by L-BFGS (``scipy.optimize``), the data taken in chunks of bounded memory."""
+    total = float(data.weight[data.index].sum())
+    batches = [
+        Batch(data.sequences, data.index[positions], data.y, data.weight, total)
+        for positions in chunks(data.sequences.lengths[data.index])
+    ]
+    grad = np.empty_like(run.theta)
+
+    def objective(theta: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        loss, gradient = 0.0, np.zeros(theta.shape)
+        theta = theta.astype(grad.dtype)
+        for batch in batches:
+            loss += network.loss_and_gradient(theta, batch, grad)
+            gradient += grad
+        return loss, gradient
+
+    if not math.isfinite(objective(run.theta.astype(np.float64))[0]):
+        raise ValueError("The loss is not finite at the initial weights. Scale X and y.")
+    with deferred_interrupt() as interrupted:
+
+        def callback(intermediate_result: Any) -> None:
+            if not math.isfinite(intermediate_result.fun):
+                raise StopIteration
+            run.theta[...] = intermediate_result.x
+            run.n_iter += 1
+            _record(run, float(intermediate_result.fun), None, options)
+            if interrupted():
+                raise StopIteration
+
+        result = minimize(
+            objective,
+            run.theta.astype(np.float64),
+            method="L-BFGS-B",
+            jac=True,
+            callback=callback,
+            options={"maxiter": options.max_iter, "maxfun": options.max_fun, "gtol": options.tol},
+        )
+        if interrupted():
+            _warn("Training interrupted by the user; the weights after the last complete iteration are kept.")
+        elif not result.success:
+            _warn(f"L-BFGS did not converge: {result.message}. Increase max_iter or max_fun, or scale X.")
+    run.t += len(data.index) * int(result.nfev)
+    if not run.loss_curve:  # converged where it began
+        _record(run, float(result.fun), None, options)
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, ConvergenceWarning, stacklevel=2)

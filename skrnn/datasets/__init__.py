@@ -1,0 +1,8 @@
+"""Real data that ships with the package, and the classical synthetic tasks."""
+
+from __future__ import annotations
+
+from skrnn.datasets._japanese_vowels import load_japanese_vowels
+from skrnn.datasets._synthetic import make_adding, make_copy_memory, make_temporal_order
+
+__all__ = ["load_japanese_vowels", "make_adding", "make_copy_memory", "make_temporal_order"]
