@@ -312,7 +312,7 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
             return np.ascontiguousarray(y.T, sequences.values.dtype)
         encoded = np.searchsorted(self.classes_, y)
         self.n_outputs_ = 1 if n_classes == 2 else n_classes
-        return encoded[None].astype(sequences.values.dtype) if n_classes == 2 else encoded
+        return np.asarray(encoded[None], sequences.values.dtype) if n_classes == 2 else np.asarray(encoded)
 
     def _check_y(self, y: Any, sequences: Sequences) -> NDArray[Any]:
         require_targets(self, y)

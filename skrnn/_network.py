@@ -6,7 +6,7 @@ Everything above this module (solvers, estimators) knows no loop over time; ever
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -59,6 +59,7 @@ class Network:
             self.cells.append([self._new_cell(n_inputs, n_hidden) for _ in range(self.n_directions)])
             n_inputs = self.n_directions * n_hidden
         self.poolings = [POOLINGS[name] for name in architecture.pooling]
+        self.at_end = all(pooling.at_end for pooling in self.poolings)
         self.n_pooled = len(self.poolings) * n_inputs
         shapes = {
             f"{_name(layer, direction)}.{name}": shape
@@ -67,7 +68,7 @@ class Network:
             for name, shape in cell.shapes().items()
         }
         self.layout = Layout(shapes | {"readout": (architecture.n_raw, self.n_pooled + 1)})
-        self._workspaces: dict[tuple[int, bool], _Workspace] = {}
+        self._workspaces: dict[tuple[int, np.dtype[Any], bool], _Workspace] = {}
         self._decay: FloatArray | None = None
 
     def _new_cell(self, n_inputs: int, n_hidden: int) -> Cell:
@@ -148,7 +149,6 @@ class Network:
         """Raw predictions (n_raw, N) of a batch, in windows of bounded memory."""
         views, workspace = self.layout.views(theta), self._workspace(batch, theta.dtype, training=False)
         workspace.load(self, views)
-        workspace.start(self)
         for start, stop in workspace.windows(batch.n_steps):
             self._forward(workspace, batch, start, stop)
         return self._readout(workspace, batch, views)
@@ -157,7 +157,6 @@ class Network:
         """States of the last layer after every step, (n_steps, directions * H, N), padding first."""
         workspace = self._workspace(batch, theta.dtype, training=False)
         workspace.load(self, self.layout.views(theta))
-        workspace.start(self)
         H = self.architecture.hidden_layer_sizes[-1]
         out = np.empty((batch.n_steps, self.n_directions * H, batch.n_sequences), theta.dtype)
         for start, stop in workspace.windows(batch.n_steps):
@@ -183,11 +182,13 @@ class Network:
                     tape.hx[:n_steps, H + 1 :] = _in_order(below, n_steps, direction, batch.flip)
                 bptt.forward(tape, n_steps)
         entries = batch.entries_from(start)
-        for pooling, direction, pooled in workspace.pooled_blocks(self):
+        for pooling, direction, pooled in workspace.pooled_blocks:
+            if start == 0:
+                pooling.start(pooled)
             pooling.add(workspace.tapes[-1][direction].states(n_steps), entries, pooled)
 
     def _readout(self, workspace: _Workspace, batch: Batch, views: dict[str, FloatArray]) -> FloatArray:
-        for pooling, _, pooled in workspace.pooled_blocks(self):
+        for pooling, _, pooled in workspace.pooled_blocks:
             pooling.finish(batch.lengths, pooled)
         raw: FloatArray = np.dot(views["readout"], workspace.pooled)
         return raw
@@ -214,7 +215,6 @@ class Network:
         workspace = self._workspace(batch, theta.dtype, training=True)
         grad.fill(0)
         workspace.load(self, views)
-        workspace.start(self)
         self._forward(workspace, batch, 0, batch.n_steps)
         raw = self._readout(workspace, batch, views)
         loss = self.loss.value_and_gradient(raw, batch.y, batch.weight, out=workspace.draw)
@@ -226,7 +226,6 @@ class Network:
     def _backward(self, workspace: _Workspace, batch: Batch, grads: dict[str, FloatArray]) -> None:
         """From the gradient of the pooled states back through all layers and steps."""
         n_steps, entries = batch.n_steps, batch.entries
-        at_end = all(pooling.at_end for pooling in self.poolings)
         for layer in range(len(self.cells) - 1, -1, -1):
             tapes, is_top = workspace.tapes[layer], layer == len(self.cells) - 1
             for direction, tape in enumerate(tapes):
@@ -234,11 +233,11 @@ class Network:
                 dy = None
                 if not is_top:
                     dy = self._gradient_from_above(workspace, layer, direction, batch)
-                elif not at_end:
+                elif not self.at_end:
                     dy = workspace.dy[direction][:n_steps]
                     self._unpool(workspace, direction, batch, dy)
                 else:
-                    for _, of_direction, dpooled in workspace.pooled_blocks(self, gradient=True):
+                    for _, of_direction, dpooled in workspace.dpooled_blocks:
                         if of_direction == direction:
                             tape.dstate[0] += dpooled
                 dx = workspace.dx[layer][direction][:n_steps] if layer else None
@@ -248,7 +247,7 @@ class Network:
         """Spread the gradient of the pooled states over the steps; none goes into the padding."""
         dy.fill(0)
         h = workspace.tapes[-1][direction].states(batch.n_steps)
-        for pooling, of_direction, dpooled in workspace.pooled_blocks(self, gradient=True):
+        for pooling, of_direction, dpooled in workspace.dpooled_blocks:
             if of_direction == direction:
                 pooling.adjoint(h, batch.lengths, dpooled, dy)
         for step, columns in batch.entries:
@@ -266,7 +265,7 @@ class Network:
 
     def _workspace(self, batch: Batch, dtype: DTypeLike, *, training: bool) -> _Workspace:
         """Return the workspace for this number of sequences, made anew only for a batch with more steps than any before."""
-        key = batch.n_sequences, training
+        key = batch.n_sequences, np.dtype(dtype), training
         workspace = self._workspaces.get(key)
         if workspace is None or workspace.longest < batch.n_steps:
             workspace = _Workspace(self, batch.n_sequences, max(batch.longest, batch.n_steps), dtype, training)
@@ -285,15 +284,16 @@ class _Workspace:
         self.n_steps = n_steps
         self.tapes = [[Tape(cell, N, n_steps, dtype, training=training) for cell in cells] for cells in network.cells]
         self.pooled = np.ones((network.n_pooled + 1, N), dtype)
+        self.pooled_blocks = self._blocks(network, self.pooled)
         if training:
             self.draw = np.empty((network.architecture.n_raw, N), dtype)
             self.dpooled = np.empty_like(self.pooled)
+            self.dpooled_blocks = self._blocks(network, self.dpooled)
             self.dx = [
                 [np.empty((n_steps, cell.n_features, N), dtype) for cell in cells] if layer else []
                 for layer, cells in enumerate(network.cells)
             ]
-            at_end = all(pooling.at_end for pooling in network.poolings)
-            self.dy = [] if at_end else [np.empty((n_steps, cell.n_hidden, N), dtype) for cell in network.cells[-1]]
+            self.dy = [] if network.at_end else [np.empty((n_steps, cell.n_hidden, N), dtype) for cell in network.cells[-1]]
 
     def load(self, network: Network, views: dict[str, FloatArray]) -> None:
         """Take the weights into the tapes."""
@@ -301,24 +301,20 @@ class _Workspace:
             for direction, tape in enumerate(tapes):
                 tape.load(network._weights(views, layer, direction))
 
-    def start(self, network: Network) -> None:
-        """Prepare the pooled states."""
-        for pooling, _, pooled in self.pooled_blocks(network):
-            pooling.start(pooled)
-
     def windows(self, n_steps: int) -> Iterator[tuple[int, int]]:
         """Yield ``(start, stop)`` of consecutive windows over ``n_steps`` steps."""
         for start in range(0, n_steps, self.n_steps):
             yield start, min(start + self.n_steps, n_steps)
 
-    def pooled_blocks(self, network: Network, *, gradient: bool = False) -> Iterator[tuple[Pooling, int, FloatArray]]:
-        """Yield each pooling and direction with its block of rows of the pooled states, or of their gradient."""
-        pooled, start = self.dpooled if gradient else self.pooled, 0
+    def _blocks(self, network: Network, rows: FloatArray) -> list[tuple[Pooling, int, FloatArray]]:
+        """List each pooling and direction with its block of rows."""
+        blocks, start = [], 0
         for pooling in network.poolings:
             for direction, tape in enumerate(self.tapes[-1]):
                 stop = start + tape.cell.n_hidden
-                yield pooling, direction, pooled[start:stop]
+                blocks.append((pooling, direction, rows[start:stop]))
                 start = stop
+        return blocks
 
 
 def _name(layer: int, direction: int) -> str:

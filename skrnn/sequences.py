@@ -5,17 +5,24 @@ Axis 0 of every accepted form is the sequence:
 * an array (n_sequences, n_timesteps, n_features);
 * a list or 1-D object array of (n_timesteps_i, n_features) arrays, sequences of unequal length; 1-D members are univariate;
 * a 2-D array or frame (n_sequences, n_columns), each row one flattened sequence of ``n_features_per_step`` features a step.
+
+Other layouts are never guessed; ``from_padded``, ``from_channels_first`` and ``from_long`` convert them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
+from scipy.sparse import issparse
 from sklearn.utils.validation import validate_data
 
-__all__ = ["Batch", "Sequences", "check_sequences"]
+__all__ = ["Batch", "Sequences", "check_sequences", "from_channels_first", "from_long", "from_padded", "split_steps"]
+
+#: kinds of dtype that NumPy would turn into numbers without a word: times, time differences, bytes, text, records
+NOT_NUMBERS = frozenset("mMSUV")
 
 
 class Sequences:
@@ -28,6 +35,8 @@ class Sequences:
         The number of steps of each.
     ragged : bool, default=False
         Did the user pass separate arrays?
+    flat : bool, default=False
+        Did the user pass a 2-D array, one sequence a row?
 
     Attributes
     ----------
@@ -35,12 +44,14 @@ class Sequences:
         Sequence ``i`` is ``values[offsets[i]:offsets[i + 1]]``.
     """
 
-    def __init__(self, values: NDArray[Any], lengths: NDArray[np.intp], *, ragged: bool = False) -> None:
-        self.values, self.lengths, self.ragged = values, lengths, ragged
+    def __init__(self, values: NDArray[Any], lengths: NDArray[np.intp], *, ragged: bool = False, flat: bool = False) -> None:
+        self.values, self.lengths, self.ragged, self.flat = values, lengths, ragged, flat
         self.offsets = np.concatenate([[0], np.cumsum(lengths)])
         self.longest = int(lengths.max())
+        self.are_equal = bool(lengths.min() == self.longest)
 
     def __len__(self) -> int:
+        """Return the number of sequences."""
         return len(self.lengths)
 
     @property
@@ -51,8 +62,16 @@ class Sequences:
     def in_form_of_input(self, values: NDArray[Any]) -> NDArray[Any]:
         """Arrange one row a step as the input was: a 3-D array, or an object array of 2-D arrays for ragged input."""
         if not self.ragged:
-            return values.reshape(len(self), -1, values.shape[1])
+            return values.reshape(len(self), self.longest, values.shape[1])
         return split_steps(values, self.lengths)
+
+
+def _entries(lengths: NDArray[np.intp]) -> list[tuple[int, slice]]:
+    """List at which step which columns begin, for lengths in descending order of sequences that end together."""
+    first = [0, *(np.flatnonzero(lengths[1:] != lengths[:-1]) + 1).tolist()]
+    last = [*first[1:], len(lengths)]
+    steps = (lengths[0] - lengths[first]).tolist()
+    return [(step, slice(a, b)) for step, a, b in zip(steps, first, last, strict=True)]
 
 
 def split_steps(values: NDArray[Any], lengths: NDArray[np.integer]) -> NDArray[np.object_]:
@@ -68,10 +87,8 @@ def split_steps(values: NDArray[Any], lengths: NDArray[np.integer]) -> NDArray[n
     ndarray of shape (n_sequences,) and dtype object
         Member ``i`` is a view of shape ``(lengths[i], n_features)``.
     """
-    members = np.empty(len(lengths), dtype=object)
-    for i, member in enumerate(np.split(values, np.cumsum(lengths)[:-1])):
-        members[i] = member  # one by one: NumPy would stack a list of equal lengths
-    return members
+    stops = np.cumsum(lengths)
+    return _as_object_array([values[a:b] for a, b in zip((stops - lengths).tolist(), stops.tolist(), strict=True)])
 
 
 class Batch:
@@ -110,16 +127,13 @@ class Batch:
         total: float | None = None,
     ) -> None:
         lengths = sequences.lengths[index]
-        if lengths.min() < lengths.max():
+        self.sequences, self.longest, self.n_sequences = sequences, sequences.longest, len(index)
+        self.entries = [(0, slice(0, self.n_sequences))]
+        if not sequences.are_equal:
             order = np.argsort(-lengths, kind="stable")
             index, lengths = index[order], lengths[order]
-        self.sequences, self.index, self.lengths = sequences, index, lengths
-        self.longest = sequences.longest
-        self.n_sequences, self.n_steps = len(index), int(lengths[0])
-        first = np.flatnonzero(np.diff(lengths, prepend=lengths[0] + 1))
-        last = [*first[1:].tolist(), self.n_sequences]
-        steps = (self.n_steps - lengths[first]).tolist()
-        self.entries = [(t, slice(a, b)) for t, a, b in zip(steps, first.tolist(), last, strict=True)]
+            self.entries = _entries(lengths)
+        self.index, self.lengths, self.n_steps = index, lengths, int(lengths[0])
         self.is_ragged = len(self.entries) > 1
         if y is not None:
             self.y = y[..., index]
@@ -130,7 +144,9 @@ class Batch:
             self.share = 1.0 if total is None else float(whole / total)
 
     def entries_from(self, start: int) -> list[tuple[int, slice]]:
-        """The entries, with steps counted from ``start`` and those before it at 0."""
+        """Return the entries, with steps counted from ``start`` and those before it at 0."""
+        if start == 0:
+            return self.entries
         return [(max(step - start, 0), columns) for step, columns in self.entries]
 
     def pack(self, out: NDArray[Any], start: int, stop: int, *, reverse: bool = False) -> None:
@@ -138,12 +154,18 @@ class Batch:
 
         With ``reverse``, each sequence is read from its end, and still ends with the batch.
         """
+        out[:, 0] = 1
+        if self.sequences.are_equal:
+            shape = len(self.sequences), self.n_steps, -1
+            values = self.sequences.values.reshape(shape)
+            x = values[:, ::-1] if reverse else values
+            out[:, 1:] = x[self.index, start:stop].transpose(1, 2, 0)
+            return
         steps = np.arange(start, stop)[:, None]
         if reverse:
             rows = self.sequences.offsets[self.index] + (self.n_steps - 1 - steps)
         else:
             rows = self.sequences.offsets[self.index + 1] - (self.n_steps - steps)
-        out[:, 0] = 1
         out[:, 1:] = self.sequences.values.take(rows, axis=0, mode="clip").transpose(0, 2, 1)
         for step, columns in self.entries:
             if step > start:
@@ -165,7 +187,8 @@ def check_sequences(
     *,
     reset: bool,
     n_features_per_step: int = 1,
-    dtype: DTypeLike | list[DTypeLike] = (np.float64, np.float32),
+    dtype: DTypeLike | Sequence[DTypeLike] | None = (np.float64, np.float32),
+    ensure_all_finite: bool = True,
 ) -> Sequences:
     """Validate ``X`` in any of its forms, in scikit-learn's words.
 
@@ -174,11 +197,14 @@ def check_sequences(
     estimator : estimator
         Sets or, with ``reset=False``, checks ``n_features_in_`` and ``feature_names_in_``.
     X : array, list of arrays or frame
+        Is not modified, and not copied where its numbers can be used as they are.
     reset : bool
     n_features_per_step : int, default=1
         How many columns of 2-D input are one step.
-    dtype : dtype or list of dtype
-        As in :func:`sklearn.utils.check_array`.
+    dtype : dtype, sequence of dtype or None
+        As in :func:`sklearn.utils.check_array`; None takes any, text for instance, as it is.
+    ensure_all_finite : bool, default=True
+        Reject NaN and infinity.
 
     Returns
     -------
@@ -189,63 +215,247 @@ def check_sequences(
     ValueError, TypeError
         Where ``X`` holds anything but finite real numbers, has no sequence, step or feature, or the wrong number of features.
     """
-    dtype = list(dtype) if isinstance(dtype, tuple) else dtype
-    if np.ma.is_masked(X):
-        raise ValueError("X is a masked array with masked values; padding or missing values can't be told apart. Fill them.")
-    ragged = _is_ragged(X)
-    if ragged:
-        members = _members(X)
-        values, lengths = np.concatenate(members), np.array([len(x) for x in members])
-    elif getattr(X, "ndim", 0) == 3:
+    if hasattr(X, "__array__") and not hasattr(X, "shape"):
         X = np.asarray(X)
-        n_sequences, n_steps, n_features = X.shape
-        if n_steps == 0:
-            raise ValueError(f"Found sequences without steps (shape={X.shape}); at least 1 time step is required.")
-        values, lengths = X.reshape(n_sequences * n_steps, n_features), np.full(n_sequences, n_steps)
-    else:
-        rows = validate_data(estimator, X, reset=reset, dtype=dtype, order="C")
-        n_columns = rows.shape[1]
-        if n_columns % n_features_per_step:
-            raise ValueError(
-                f"X has {n_columns} columns, which is not a multiple of n_features_per_step={n_features_per_step}."
-            )
-        n_steps = n_columns // n_features_per_step
-        return Sequences(rows.reshape(-1, n_features_per_step), np.full(len(rows), n_steps))
-    return Sequences(validate_data(estimator, values, reset=reset, dtype=dtype, order="C"), lengths, ragged=ragged)
+    _check_kind(X, "X")
+    ragged, ndim = _is_ragged(X), len(getattr(X, "shape", ()))
+    if ndim > 3:
+        raise ValueError(f"Found array with dim {ndim}, while dim <= 3 is required: (n_sequences, n_timesteps, n_features).")
+    lengths = None
+    if ragged:
+        _check_frames([x for x in X if hasattr(x, "columns")], numeric=dtype is not None)
+        X, lengths = _stack_members(X)
+    elif ndim == 3:
+        X, lengths = _stack_array(np.asarray(X))
+    if dtype is not None:
+        _check_numbers(X)
+    dtype = list(dtype) if isinstance(dtype, tuple) else dtype
+    values = validate_data(estimator, X, reset=reset, dtype=dtype, order="C", ensure_all_finite=ensure_all_finite)
+    if lengths is None:
+        return _unflatten(values, n_features_per_step)
+    return Sequences(values, lengths, ragged=ragged)
+
+
+def _check_kind(x: Any, name: str) -> None:
+    """Raise for the kinds of array that NumPy would convert without their meaning."""
+    if issparse(x):
+        raise TypeError(f"{name} is sparse, but dense data is required. Use '.toarray()' to convert it.")
+    if isinstance(x, np.matrix):
+        raise TypeError(f"{name} is an np.matrix, which is not supported. Convert it with np.asarray.")
+    if np.ma.is_masked(x):
+        raise ValueError(
+            f"{name} is a masked array with masked values, which may be padding or missing. Fill them; "
+            "skrnn.sequences.from_padded removes padding."
+        )
+
+
+def _check_numbers(X: Any) -> None:
+    """Raise for an array or frame of times, text or records."""
+    for dtype in set(getattr(X, "dtypes", ())) if hasattr(X, "columns") else {getattr(X, "dtype", None)}:
+        is_temporal = getattr(dtype, "is_temporal", bool)  # polars
+        if getattr(dtype, "kind", None) in NOT_NUMBERS or is_temporal():
+            raise TypeError(f"X holds values of type {dtype}, which are not numbers. Encode them as numbers or leave them out.")
+
+
+def _check_frames(frames: list[Any], *, numeric: bool) -> None:
+    """Raise for separate frames that do not match, or are not numbers before NumPy makes numbers of them."""
+    columns = {tuple(frame.columns) for frame in frames}
+    if len(columns) > 1:
+        raise ValueError(f"The frames in X must have the same columns in the same order, got {list(columns)[:2]}.")
+    for frame in frames if numeric else ():
+        _check_numbers(frame)
 
 
 def _is_ragged(X: Any) -> bool:
-    """Is ``X`` a list or 1-D object array of sequences, rather than one array?"""
-    if hasattr(X, "ndim"):
-        return bool(X.ndim == 1 and X.dtype == object)
-    if not isinstance(X, list | tuple) or len(X) == 0:
-        return False
+    """Tell a list or 1-D object array of sequences from one array."""
+    if not isinstance(X, list | tuple):
+        return len(getattr(X, "shape", ())) == 1 and np.asarray(X).dtype == object
+    if len(X) == 0:
+        return True
     first = X[0]
-    if hasattr(first, "ndim"):
-        return bool(first.ndim > 0)
     if not isinstance(first, list | tuple):
-        return False
-    return bool(first and np.ndim(first[0])) or len({len(x) for x in X}) > 1
+        return _has_axis(first)
+    if len(first) > 0 and _has_axis(first[0]):
+        return True
+    return any(not isinstance(x, list | tuple) or len(x) != len(first) for x in X)
 
 
-def _members(X: Any) -> list[NDArray[Any]]:
-    """The sequences of a ragged ``X`` as 2-D arrays of equal width."""
+def _has_axis(x: Any) -> bool:
+    return isinstance(x, list | tuple) or len(getattr(x, "shape", ())) > 0
+
+
+def _stack_array(X: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """All steps of a 3-D array, and the lengths."""
+    n_sequences, n_steps, n_features = X.shape
+    if n_steps == 0:
+        raise ValueError(f"Found sequences without steps (shape={X.shape}); at least 1 time step is required.")
+    return X.reshape(n_sequences * n_steps, n_features), np.full(n_sequences, n_steps)
+
+
+def _stack_members(X: Any) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """All steps of separate sequences, which must be equally wide, and the lengths."""
     members: list[NDArray[Any]] = []
     for i, member in enumerate(X):
-        if np.ma.is_masked(member):
-            raise ValueError(f"X[{i}] is a masked array with masked values. Fill them.")
-        x = np.asarray(member)
-        if x.ndim == 0:
-            kind = type(member).__name__
+        x = member if type(member) is np.ndarray else _as_array(member, f"X[{i}]")
+        if x.ndim == 1:
+            x = x[:, None]
+        if x.ndim != 2:
             raise ValueError(
-                f"Expected X[{i}] to be an array (n_timesteps, n_features), got a {kind}. Reshape your data to sequences."
+                f"Found X[{i}] of type {type(member).__name__} with dim {x.ndim}, while a sequence is an array "
+                "(n_timesteps, n_features). Reshape your data to sequences."
             )
-        if x.ndim > 2:
-            raise ValueError(f"Found X[{i}] with dim {x.ndim}; a sequence has shape (n_timesteps, n_features).")
         if len(x) == 0:
             raise ValueError(f"X[{i}] is empty; at least 1 time step is required.")
-        x = x.reshape(len(x), -1)
         if members and x.shape[1] != members[0].shape[1]:
             raise ValueError(f"X[{i}] has {x.shape[1]} features per step, but X[0] has {members[0].shape[1]}.")
         members.append(x)
-    return members
+    if not members:
+        raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
+    return np.concatenate(members), np.array([len(x) for x in members])
+
+
+def _as_array(member: Any, name: str) -> NDArray[Any]:
+    _check_kind(member, name)
+    try:
+        return np.asarray(member)
+    except ValueError as error:
+        raise ValueError(f"{name} is no array (n_timesteps, n_features): {error}") from error
+
+
+def _unflatten(rows: NDArray[Any], n_features_per_step: int) -> Sequences:
+    """Cut each row into steps."""
+    n_sequences, n_columns = rows.shape
+    if n_columns % n_features_per_step:
+        raise ValueError(f"X has {n_columns} columns, which is not a multiple of n_features_per_step={n_features_per_step}.")
+    lengths = np.full(n_sequences, n_columns // n_features_per_step)
+    return Sequences(rows.reshape(-1, n_features_per_step), lengths, flat=True)
+
+
+def from_padded(X: ArrayLike, padding_value: float = np.nan) -> NDArray[np.object_]:
+    """Remove the padding at the end of sequences.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_sequences, n_timesteps, n_features) or (n_sequences, n_timesteps)
+    padding_value : float, default=nan
+        A step is padding if all its features are equal to this value and no other step follows. Padding at the beginning or
+        in the middle stays.
+
+    Returns
+    -------
+    sequences : ndarray of shape (n_sequences,) and dtype object
+        Member ``i`` is a view of shape ``(n_timesteps_i, n_features)``; of no steps if ``X[i]`` is nothing but padding.
+
+    Raises
+    ------
+    ValueError
+        If ``X`` is neither 2-D nor 3-D.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skrnn.sequences import from_padded
+    >>> X = np.array([[1.0, 2.0, 3.0], [4.0, np.nan, np.nan]])
+    >>> [x.ravel() for x in from_padded(X)]
+    [array([1., 2., 3.]), array([4.])]
+    """
+    _check_kind(X, "X")
+    array = np.asarray(X)
+    if array.ndim not in (2, 3):
+        raise ValueError(f"Found X with dim {array.ndim}, while (n_sequences, n_timesteps, n_features) is required.")
+    array = array.reshape(*array.shape[:2], -1)
+    is_padding = np.isnan(array) if np.isnan(padding_value) else array == padding_value
+    is_step = ~is_padding.all(axis=2)
+    lengths = np.max(is_step * np.arange(1, array.shape[1] + 1), axis=1, initial=0)
+    return _as_object_array([x[:length] for x, length in zip(array, lengths, strict=True)])
+
+
+def from_channels_first(X: Any) -> NDArray[Any]:
+    """Convert the layout (n_sequences, n_features, n_timesteps) of sktime and aeon.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_sequences, n_features, n_timesteps) or list of (n_features, n_timesteps_i) arrays
+
+    Returns
+    -------
+    sequences : ndarray of shape (n_sequences, n_timesteps, n_features), or (n_sequences,) and dtype object
+        Views; an object array of separate sequences if they came in a list or object array.
+
+    Raises
+    ------
+    ValueError
+        If ``X`` is an array but not 3-D, or a member of ``X`` is not 2-D.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skrnn.sequences import from_channels_first
+    >>> from_channels_first(np.zeros((10, 3, 50))).shape
+    (10, 50, 3)
+    >>> [x.shape for x in from_channels_first([np.zeros((3, 50)), np.zeros((3, 20))])]
+    [(50, 3), (20, 3)]
+    """
+    _check_kind(X, "X")
+    if not _is_ragged(X):
+        array = np.asarray(X)
+        if array.ndim != 3:
+            raise ValueError(f"Found X with dim {array.ndim}, while (n_sequences, n_features, n_timesteps) is required.")
+        return array.transpose(0, 2, 1)
+    members = [_as_array(x, f"X[{i}]") for i, x in enumerate(X)]
+    for i, x in enumerate(members):
+        if x.ndim != 2:
+            raise ValueError(f"Found X[{i}] with dim {x.ndim}, while (n_features, n_timesteps) is required.")
+    return _as_object_array([x.T for x in members])
+
+
+def from_long(
+    frame: Any, id_column: str, time_column: str, value_columns: Sequence[str] | None = None
+) -> tuple[NDArray[np.object_], NDArray[Any]]:
+    """Collect the sequences of a frame that has one row a step.
+
+    Parameters
+    ----------
+    frame : pandas or polars DataFrame
+    id_column : str
+        The column that tells which sequence a row belongs to.
+    time_column : str
+        The column by which the steps of a sequence are sorted; steps of the same time keep their order.
+    value_columns : sequence of str, default=None
+        The features; None takes all other columns.
+
+    Returns
+    -------
+    sequences : ndarray of shape (n_sequences,) and dtype object
+        Member ``i`` has shape ``(n_timesteps_i, n_features)``.
+    ids : ndarray of shape (n_sequences,)
+        The id of each sequence, sorted; a Series ``y`` with the ids as its index is brought to this order by ``y.loc[ids]``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skrnn.sequences import from_long
+    >>> frame = pd.DataFrame(
+    ...     {"patient": [7, 7, 3], "day": [2, 1, 1], "pulse": [80.0, 75.0, 90.0], "weight": [61.0, 60.5, 72.0]}
+    ... )
+    >>> X, ids = from_long(frame, id_column="patient", time_column="day")
+    >>> ids
+    array([3, 7])
+    >>> X[1]
+    array([[75. , 60.5],
+           [80. , 61. ]])
+    """
+    if value_columns is None:
+        value_columns = [name for name in frame.columns if name not in (id_column, time_column)]
+    ids, which = np.unique(np.asarray(frame[id_column]), return_inverse=True)
+    order = np.lexsort((np.asarray(frame[time_column]), which))
+    values = np.column_stack([np.asarray(frame[name]) for name in value_columns])
+    return split_steps(values[order], np.bincount(which)), ids
+
+
+def _as_object_array(members: list[NDArray[Any]]) -> NDArray[np.object_]:
+    """NumPy would stack members of equal lengths."""
+    array = np.empty(len(members), dtype=object)
+    for i, member in enumerate(members):
+        array[i] = member
+    return array

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -113,6 +112,10 @@ def accumulate(gemm: Callable[..., Any], da: FloatArray, hx: FloatArray, grad: F
     gemm(1.0, hx.T, da.T, beta=1.0, c=grad.T, trans_a=1, overwrite_c=1)
 
 
+def _relu(a: FloatArray, out: FloatArray) -> None:
+    np.maximum(a, 0, out=out)
+
+
 def _relu_derivative(h: FloatArray, out: FloatArray) -> None:
     np.greater(h, 0, out=out)
 
@@ -129,7 +132,7 @@ def _identity_derivative(_h: FloatArray, out: FloatArray) -> None:
 #: name -> (the activation, its derivative as a function of its value)
 ACTIVATIONS: dict[str, tuple[Callable[..., Any], Callable[[FloatArray, FloatArray], None]]] = {
     "tanh": (tanh, _tanh_derivative),
-    "relu": (partial(np.maximum, 0), _relu_derivative),
+    "relu": (_relu, _relu_derivative),
     "identity": (np.positive, _identity_derivative),
 }
 
@@ -211,7 +214,7 @@ class GRU(Cell):
     Backward, given :math:`dh_t`:
 
     .. math::
-        dz_t &= dh_t \odot (h_{t-1} - n_t) \odot z_t (1 - z_t) \\
+        dz_t &= dh_t \odot (h_t - n_t) (1 - z_t) \\
         dn_t &= dh_t \odot (1 - z_t) \odot (1 - n_t^2) \\
         dm_t &= dn_t \odot r_t, \qquad dr_t = dn_t \odot m_t \odot r_t (1 - r_t) \\
         dh_{t-1} &= dh_t \odot z_t + W_z^T dz_t + W_r^T dr_t + W_n^T dm_t
@@ -281,14 +284,14 @@ class GRU(Cell):
         add(n, scratch, h_next)
 
     def derivatives(self, tape: Tape, start: int, stop: int) -> None:
-        h, kept, adjoints = tape.hx[start:stop, : self.n_hidden], tape.kept[start:stop], tape.adjoints[: stop - start]
+        h = tape.hx[start + 1 : stop + 1, : self.n_hidden]
+        kept, adjoints = tape.kept[start:stop], tape.adjoints[: stop - start]
         z, r, m, n = (kept[:, k] for k in range(4))
         dz, dr, dm, dn, through = (adjoints[:, k] for k in range(5))
         sub(1, z, out=dz)
         mul(n, n, out=dn)
         sub(1, dn, out=dn)
         mul(dn, dz, out=dn)
-        mul(dz, z, out=dz)
         sub(h, n, out=through)
         mul(dz, through, out=dz)
         mul(dn, r, out=dm)

@@ -154,7 +154,7 @@ def weighted_quantile(y: FloatArray, weight: FloatArray, quantile: float) -> Flo
     """Return the quantile of each row of ``y``, halfway between two values where the weights leave it open."""
     order = np.argsort(y, axis=1)
     values = np.take_along_axis(y, order, axis=1)
-    cumulative = np.cumsum(weight[order], axis=1)
+    cumulative = np.cumsum(weight[order], axis=1, dtype=np.float64)
     target = quantile * cumulative[:, -1:]
     rows = np.arange(len(y))
     slack = 1e-12 * cumulative[:, -1:]

@@ -1,0 +1,116 @@
+"""Cells: their parameters gate by gate, and proof that the gradient check sees a wrong adjoint."""
+
+import numpy as np
+import pytest
+from _gradcheck import CELL_VARIANTS, TapeProblem
+
+from skrnn._core.cells import ACTIVATIONS, CELLS
+from skrnn._core.parameters import Layout
+
+every_cell = pytest.mark.parametrize("variant", CELL_VARIANTS)
+N_PARAMETERS = {"rnn": 3 * (3 + 1 + 2), "gru": 3 * 3 * (3 + 1 + 2) + 3, "lstm": 4 * 3 * (3 + 1 + 2)}
+
+
+def new_problem(variant, seed=0):
+    return TapeProblem(CELL_VARIANTS[variant](2, 3), np.random.default_rng(seed))
+
+
+@every_cell
+def test_gates_share_out_every_parameter_once(variant):
+    cell = CELL_VARIANTS[variant](2, 3)
+    layout = Layout(cell.shapes())
+    theta = np.arange(float(layout.size))
+    gates = cell.gates(layout.views(theta)).values()
+    arrays = [array for gate in gates for array in gate if array is not None]
+    assert layout.size == N_PARAMETERS[variant.partition("-")[0]]
+    assert sorted(np.concatenate([array.ravel() for array in arrays])) == theta.tolist()
+    assert {gate.recurrent.shape for gate in gates} == {(3, 3)}
+    assert {gate.input.shape for gate in gates} == {(3, 2)}
+    assert {gate.bias.shape for gate in gates} == {(3,)}
+    assert all(np.shares_memory(array, theta) for array in arrays)
+
+
+def test_only_the_candidate_of_a_gru_has_a_second_bias():
+    second = {
+        (name, gate)
+        for name, cell in CELLS.items()
+        for gate, views in cell(2, 3).gates(Layout(cell(2, 3).shapes()).views(np.zeros(80))).items()
+        if views.recurrent_bias is not None
+    }
+    assert second == {("gru", "n")}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_the_derivative_of_an_activation_is_a_function_of_its_value(name):
+    activate, derivative = ACTIVATIONS[name]
+    a = np.array([-2.0, -0.3, 0.4, 3.0])
+    h, slope = np.empty(4), np.empty(4)
+    activate(a, h)
+    derivative(h, slope)
+    above, below = np.empty(4), np.empty(4)
+    activate(a + 1e-6, above)
+    activate(a - 1e-6, below)
+    np.testing.assert_allclose(slope, (above - below) / 2e-6, atol=1e-9)
+
+
+# ---------------------------------------------------------------- the check must be able to fail
+
+
+def assert_check_fails(variant, **options):
+    with pytest.raises(AssertionError, match="gradient wrong"):
+        new_problem(variant).check(np.random.default_rng(1), **options)
+
+
+BLOCKS = [(variant, block) for variant in CELL_VARIANTS for block in range(CELL_VARIANTS[variant](2, 3).n_adjoint)]
+
+
+@pytest.mark.parametrize("every_coordinate", [False, True])
+@pytest.mark.parametrize(("variant", "block"), BLOCKS)
+def test_the_check_sees_one_derivative_that_is_a_percent_off(variant, block, every_coordinate, monkeypatch):
+    cell = type(CELL_VARIANTS[variant](2, 3))
+    derivatives = cell.derivatives
+
+    def corrupted(self, tape, start, stop):
+        derivatives(self, tape, start, stop)
+        tape.adjoints[: stop - start, block] *= 1.01
+
+    monkeypatch.setattr(cell, "derivatives", corrupted)
+    options = {"n_directions": 0, "every_coordinate": True} if every_coordinate else {}
+    assert_check_fails(variant, **options)
+
+
+def with_recurrent_blocks(change):
+    """Change the list of the (H, H) transposed recurrent matrices, one for each gate."""
+    return lambda U, *views: (np.concatenate(change(np.split(U, U.shape[1] // len(U), axis=1)), axis=1), *views)
+
+
+CORRUPTIONS = [
+    *[(variant, "a missing transpose", with_recurrent_blocks(lambda Us: [U.T for U in Us])) for variant in CELL_VARIANTS],
+    *[(variant, "swapped gates", with_recurrent_blocks(lambda Us: [Us[1], Us[0], *Us[2:]])) for variant in ("gru", "lstm")],
+    *[(variant, "one wrong gate", with_recurrent_blocks(lambda Us: [*Us[:-1], Us[-1].T])) for variant in ("gru", "lstm")],
+    ("gru", "no share through z", lambda *views: (*views[:-1], np.zeros_like(views[-1]))),
+    ("lstm", "no forget gate", lambda *views: (*views[:-1], np.ones_like(views[-1]))),
+    ("lstm", "no way from h to c", lambda *views: (*views[:4], np.zeros_like(views[4]), *views[5:])),
+]
+
+
+@pytest.mark.parametrize(("variant", "corrupt"), [pytest.param(v, c, id=f"{v}: {what}") for v, what, c in CORRUPTIONS])
+def test_the_check_sees_a_wrong_adjoint(variant, corrupt, monkeypatch):
+    cell = CELL_VARIANTS[variant](2, 3)
+    adjoint = type(cell).adjoint
+    monkeypatch.setattr(type(cell), "adjoint", staticmethod(lambda *views: adjoint(*corrupt(*views))))
+    assert_check_fails(variant)
+
+
+@every_cell
+def test_the_check_sees_a_weight_gradient_with_states_of_the_wrong_step(variant, monkeypatch):
+    cell = type(CELL_VARIANTS[variant](2, 3))
+    weight_gradient = cell.weight_gradient
+
+    def corrupted(self, da, hx, grads, gemm):
+        N, H = 4, self.n_hidden  # columns of hx are steps times sequences
+        hx[:H, :-N] = hx[:H, N:].copy()
+        weight_gradient(self, da, hx, grads, gemm)
+
+    monkeypatch.setattr(cell, "weight_gradient", corrupted)
+    assert_check_fails(variant)

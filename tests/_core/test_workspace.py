@@ -1,0 +1,109 @@
+"""Tapes: what they allocate, how long their blocks are, and what they hand to the matrix products."""
+
+import numpy as np
+import pytest
+from _gradcheck import CELL_VARIANTS
+from numpy.testing import assert_array_equal
+
+from skrnn._core import bptt, workspace
+from skrnn._core.parameters import Layout
+from skrnn._core.workspace import Tape
+
+every_cell = pytest.mark.parametrize("variant", CELL_VARIANTS)
+N, T, F, H = 4, 7, 2, 6
+
+
+def new_tape(variant, *, training=True, n_sequences=N, n_steps=T, dtype=np.float64, n_hidden=H):
+    """A tape with random weights and inputs, run from its zero state."""
+    rng = np.random.default_rng(0)
+    cell = CELL_VARIANTS[variant](F, n_hidden)
+    tape = Tape(cell, n_sequences, n_steps, dtype, training=training)
+    layout = Layout(cell.shapes())
+    tape.load(layout.views(rng.standard_normal(layout.size).astype(dtype) * n_hidden**-0.5))
+    tape.hx[:, n_hidden:] = rng.standard_normal((n_steps + 1, 1 + F, n_sequences))
+    tape.hx[:, n_hidden] = 1
+    bptt.forward(tape, n_steps)
+    return tape
+
+
+@every_cell
+@pytest.mark.parametrize("training", [True, False])
+def test_running_again_gives_the_same_bits(variant, training):
+    tape = new_tape(variant, training=training)
+    states = tape.states(T).copy()
+    tape.reset()
+    bptt.forward(tape, T)
+    assert_array_equal(tape.states(T), states)
+    assert states.any()
+
+
+@every_cell
+def test_reset_starts_from_zero_and_carry_from_the_last_state(variant):
+    tape = new_tape(variant)
+    for n_steps in (T, 3):
+        last = [state.copy() for state in tape.cell.state(tape, n_steps)]
+        assert all(state.any() for state in last)
+        tape.carry(n_steps)
+        assert_array_equal(tape.cell.state(tape, 0), last)
+    tape.reset()
+    assert not any(state.any() for state in tape.cell.state(tape, 0))
+
+
+@every_cell
+def test_prediction_gives_the_bits_of_training_and_keeps_nothing_for_it(variant):
+    training, prediction = new_tape(variant), new_tape(variant, training=False)
+    assert_array_equal(prediction.states(T), training.states(T))
+    assert prediction.kept.shape[0] == 1
+    assert training.kept.shape[0] == T + 1
+    assert not hasattr(prediction, "adjoints")
+
+
+@every_cell
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_every_array_has_the_dtype_and_float32_agrees_with_float64(variant, training, dtype):
+    tape = new_tape(variant, training=training, dtype=dtype)
+    arrays = [value for value in vars(tape).values() if isinstance(value, np.ndarray)]
+    assert len(arrays) >= 4
+    assert {array.dtype for array in arrays} == {np.dtype(dtype)}
+    np.testing.assert_allclose(tape.states(T), new_tape(variant).states(T), rtol=0, atol=1e-6 * abs(tape.hx).max())
+
+
+@every_cell
+def test_the_transposed_weights_of_the_adjoint_are_not_halved(variant):
+    tape = new_tape(variant)
+    logistic = tape.cell.n_logistic * tape.cell.n_hidden
+    assert_array_equal(tape.Wt.T[:logistic], 2 * tape.W[:logistic])
+    assert_array_equal(tape.Wt.T[logistic:], tape.W[logistic:])
+
+
+@every_cell
+def test_flatten_puts_steps_and_sequences_side_by_side(variant):
+    tape = new_tape(variant)
+    cell = tape.cell
+    tape.adjoints[...] = np.random.default_rng(1).standard_normal(tape.adjoints.shape)
+    start, stop = 2, 5
+    da, hx = tape.flatten(start, stop)
+    assert da.shape == (cell.n_rows * H, 3 * N)
+    assert hx.shape == (cell.n_block, 3 * N)
+    for t in range(start, stop):
+        columns = slice((t - start) * N, (t - start + 1) * N)
+        assert_array_equal(hx[:, columns], tape.hx[t])
+        gradients = tape.adjoints[t - start, cell.gradient_rows]
+        assert_array_equal(da[:, columns], gradients.reshape(-1, N))
+
+
+@pytest.mark.parametrize(
+    ("n_sequences", "n_hidden", "block"),
+    [
+        (1, 2, 128),  # wide enough for a matrix product
+        (32, 2, 64),  # BLOCK_STEPS
+        (64, 32, 16),  # a block of states fills the cache
+        (512, 128, 1),  # a single step does
+    ],
+)
+def test_blocks_are_neither_too_narrow_nor_too_large(n_sequences, n_hidden, block):
+    tape = new_tape("rnn-tanh", n_sequences=n_sequences, n_steps=2, n_hidden=n_hidden)
+    assert tape.block == block
+    assert block * n_sequences >= workspace.BLOCK_COLUMNS
+    assert len(tape.adjoints) == block
