@@ -26,9 +26,12 @@ from ._optim.schedules import SCHEDULES
 from ._optim.solvers import SOLVERS
 from ._runtime import single_threaded_blas
 from ._training import Data, Options, Run, chunks, train, train_lbfgs
+from ._version import __version__
 from .sequences import Batch, Sequences, check_sequences
 
 DEFAULT_BATCH_SIZE = 32
+#: version of the pickled state; raised when an older skrnn could not read it
+STATE_FORMAT = 1
 
 #: (y, sequences, does training go on?) -> targets as the loss takes them
 Encoder = Callable[[Any, Sequences, bool], NDArray[Any]]
@@ -382,6 +385,20 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
     def intercepts_(self) -> dict[str, NDArray[Any]]:
         """The biases by name, as views."""
         return self._fitted_network().named(self._theta)[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()
+        return state | {"_skrnn_version": __version__, "_skrnn_format": STATE_FORMAT}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        version, state_format = state.pop("_skrnn_version"), state.pop("_skrnn_format")
+        if state_format > STATE_FORMAT:
+            raise ValueError(
+                f"This {type(self).__name__} was saved by skrnn {version}, in a newer format than skrnn {__version__} reads. "
+                "Update skrnn."
+            )
+        super().__setstate__(state)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -47,9 +47,7 @@ def test_default_number_of_sequences(make):
     assert len(X) == len(y) == 1000
 
 
-@pytest.mark.parametrize(
-    ("make", "min_timesteps"), [(make_adding, 2), (make_temporal_order, 10), (make_copy_memory, 1)]
-)
+@pytest.mark.parametrize(("make", "min_timesteps"), [(make_adding, 2), (make_temporal_order, 10), (make_copy_memory, 1)])
 def test_shortest_sequences(make, min_timesteps):
     X, y = make(1, min_timesteps, random_state=0)
     assert len(X) == len(y) == 1
