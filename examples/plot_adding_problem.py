@@ -3,9 +3,9 @@ The adding problem: remembering over a hundred steps
 ====================================================
 
 Two numbers of a sequence are marked; the target is their sum. Nothing but the marked numbers matters, so a network must carry
-the first one over dozens of steps of noise. Predicting the mean gives a squared error of 1/6. A GRU learns to do better within a
-few epochs, and so does a relu network whose recurrent weights start as the identity (Le, Jaitly and Hinton, 2015). A plain tanh
-network, whose gradient vanishes on the way back, learns next to nothing.
+the first one over dozens of steps of noise. Predicting the mean gives a squared error of 1/6. A GRU learns to do better within
+a few epochs, and so does a relu network whose recurrent weights start as the identity (Le, Jaitly and Hinton, 2015). A plain
+tanh network, whose gradient vanishes on the way back, learns next to nothing.
 """
 
 import time

@@ -14,6 +14,7 @@ LAYERS = {
     "_core": (set(), {"numpy", "scipy"}),
     "_optim": (set(), {"numpy"}),
     "_runtime": (set(), {"threadpoolctl"}),
+    "_version": (set(), set()),
     "sequences": (set(), {"numpy", "scipy", "sklearn"}),
     "_network": ({"_core"}, {"numpy", "scipy"}),
     "_training": (

@@ -98,7 +98,7 @@ class Cell(ABC):
 
     @abstractmethod
     def derivatives(self, tape: Tape, start: int, stop: int) -> None:
-        """Write the local derivatives of steps ``start`` to ``stop`` at once, for ``adjoint`` to multiply."""
+        """Write what ``adjoint`` needs of steps ``start`` to ``stop``, where one call for all is cheaper than one a step."""
 
     @abstractmethod
     def weight_gradient(
@@ -229,8 +229,8 @@ class GRU(Cell):
        translation", EMNLP (2014).
     """
 
-    # kept: z r m n; adjoint: dz dr dm dn and the share of dh that passes through z
-    n_states, n_kept, n_adjoint, n_scratch, n_rows, n_logistic = 1, 4, 5, 1, 4, 2
+    # kept: z r m n; adjoint: dz dr dm dn
+    n_states, n_kept, n_adjoint, n_scratch, n_rows, n_logistic = 1, 4, 4, 1, 4, 2
     gradient_rows = slice(0, 4)
 
     def shapes(self) -> dict[str, Shape]:
@@ -284,29 +284,31 @@ class GRU(Cell):
         add(n, scratch, h_next)
 
     def derivatives(self, tape: Tape, start: int, stop: int) -> None:
-        h = tape.hx[start + 1 : stop + 1, : self.n_hidden]
-        kept, adjoints = tape.kept[start:stop], tape.adjoints[: stop - start]
-        z, r, m, n = (kept[:, k] for k in range(4))
-        dz, dr, dm, dn, through = (adjoints[:, k] for k in range(5))
-        sub(1, z, out=dz)
-        mul(n, n, out=dn)
-        sub(1, dn, out=dn)
-        mul(dn, dz, out=dn)
-        sub(h, n, out=through)
-        mul(dz, through, out=dz)
-        mul(dn, r, out=dm)
-        sub(1, r, out=dr)
-        mul(dr, dm, out=dr)
-        mul(dr, m, out=dr)
-        through[...] = z
+        pass  # the adjoint takes them step by step, out of the L1 cache
 
-    def adjoint_views(self, tape: Tape, _t: int, row: int) -> Views:
+    def adjoint_views(self, tape: Tape, t: int, row: int) -> Views:
         H, N, adjoints = self.n_hidden, tape.n_sequences, tape.adjoints[row]
-        return tape.Wt[:H, : 3 * H], tape.dstate[0], adjoints, adjoints[:3].reshape(3 * H, N), adjoints[4]
+        return (
+            tape.Wt[:H, : 3 * H], tape.one, tape.scratch[0], tape.dstate[0], tape.hx[t + 1, :H], *tape.kept[t],
+            adjoints[:3].reshape(3 * H, N), *adjoints,
+        )  # fmt: skip
 
     @staticmethod
-    def adjoint(U: FloatArray, dh: FloatArray, adjoints: FloatArray, dzrm: FloatArray, through: FloatArray) -> None:
-        mul(adjoints, dh, adjoints)
+    def adjoint(
+        U: FloatArray, one: FloatArray, through: FloatArray, dh: FloatArray, h: FloatArray, z: FloatArray, r: FloatArray,
+        m: FloatArray, n: FloatArray, dzrm: FloatArray, dz: FloatArray, dr: FloatArray, dm: FloatArray, dn: FloatArray,
+    ) -> None:  # fmt: skip
+        mul(dh, z, through)
+        sub(dh, through, dn)
+        sub(h, n, dz)
+        mul(dz, dn, dz)
+        mul(n, n, dm)
+        sub(one, dm, dm)
+        mul(dn, dm, dn)
+        mul(dn, r, dm)
+        sub(one, r, dr)
+        mul(dr, dm, dr)
+        mul(dr, m, dr)
         dot(U, dzrm, dh)
         add(dh, through, dh)
 
@@ -388,37 +390,36 @@ class LSTM(Cell):
         mul(o, tanh_c, h)
 
     def derivatives(self, tape: Tape, start: int, stop: int) -> None:
-        kept, adjoints = tape.kept[start:stop], tape.adjoints[: stop - start]
-        h = tape.hx[start + 1 : stop + 1, : self.n_hidden]
-        o, i, f, g, c, tanh_c = (kept[:, k] for k in range(6))
-        dh_dc, do, di, df, dg = (adjoints[:, k] for k in range(5))
-        mul(h, tanh_c, out=dh_dc)
-        sub(o, dh_dc, out=dh_dc)
-        sub(1, kept[:, :3], out=adjoints[:, 1:4])
-        mul(do, h, out=do)
-        mul(i, g, out=dg)
-        mul(di, dg, out=di)
-        mul(df, f, out=df)
-        mul(df, c, out=df)
-        mul(dg, g, out=dg)
-        sub(i, dg, out=dg)
+        pass  # the adjoint takes them step by step, out of the L1 cache
 
     def adjoint_views(self, tape: Tape, t: int, row: int) -> Views:
-        H, N, adjoints = self.n_hidden, tape.n_sequences, tape.adjoints[row]
-        dh, dc = tape.dstate
-        gates = adjoints[1:].reshape(4 * H, N)
-        return tape.Wt[:H], dh, dc, adjoints[:2], adjoints[0], adjoints[2:], gates, tape.kept[t, 2]
+        H, N, kept, adjoints = self.n_hidden, tape.n_sequences, tape.kept[t], tape.adjoints[row]
+        return (
+            tape.Wt[:H], tape.one, *tape.dstate, tape.hx[t + 1, :H], kept[:3], *kept,
+            adjoints[1:].reshape(4 * H, N), adjoints[:2], adjoints[1:4], adjoints[2:], *adjoints,
+        )  # fmt: skip
 
     @staticmethod
     def adjoint(
-        U: FloatArray, dh: FloatArray, dc: FloatArray, by_dh: FloatArray, dh_dc: FloatArray, by_dc: FloatArray,
-        gates: FloatArray, f: FloatArray,
+        U: FloatArray, one: FloatArray, dh: FloatArray, dc: FloatArray, h: FloatArray, oif: FloatArray, o: FloatArray,
+        i: FloatArray, f: FloatArray, g: FloatArray, c: FloatArray, tanh_c: FloatArray, da: FloatArray, by_dh: FloatArray,
+        doif: FloatArray, by_dc: FloatArray, dh_dc: FloatArray, do: FloatArray, di: FloatArray, df: FloatArray, dg: FloatArray,
     ) -> None:  # fmt: skip
+        mul(h, tanh_c, dh_dc)
+        sub(o, dh_dc, dh_dc)
+        sub(one, oif, doif)
+        mul(do, h, do)
+        mul(i, g, dg)
+        mul(di, dg, di)
+        mul(df, f, df)
+        mul(df, c, df)
+        mul(dg, g, dg)
+        sub(i, dg, dg)
         mul(by_dh, dh, by_dh)
         add(dc, dh_dc, dc)
         mul(by_dc, dc, by_dc)
         mul(dc, f, dc)
-        dot(U, gates, dh)
+        dot(U, da, dh)
 
     def weight_gradient(
         self, da: FloatArray, hx: FloatArray, grads: Mapping[str, FloatArray], gemm: Callable[..., Any]

@@ -16,8 +16,8 @@ from scipy.linalg import blas
 from .cells import Cell
 from .parameters import FloatArray
 
-#: elements of one (H, N) state times the steps of a block: what the adjoint of a block works on then stays in the L2 cache
-BLOCK_ELEMENTS = 32768
+#: elements of the adjoints of a block of steps, which then stay in the L2 cache until they are added to the weight gradient
+BLOCK_ELEMENTS = 65536
 #: longest block: from here on, calls cost less than what they compute
 BLOCK_STEPS = 64
 #: columns (steps times sequences) below which a weight-gradient product would be too narrow to be fast
@@ -42,14 +42,14 @@ class Tape:
     def __init__(self, cell: Cell, n_sequences: int, n_steps: int, dtype: DTypeLike, *, training: bool) -> None:
         H, R, N, T = cell.n_hidden, cell.n_block, n_sequences, n_steps
         self.cell, self.n_sequences, self.n_steps, self.training = cell, N, T, training
-        self.half = np.array(0.5, dtype)
+        self.half, self.one = np.array(0.5, dtype), np.array(1, dtype)
         self.hx = np.zeros((T + 1, R, N), dtype)
         self.kept = np.zeros((T + 1 if training else 1, cell.n_kept, H, N), dtype)
         self.scratch = np.empty((cell.n_scratch, H, N), dtype)
         self.W = np.zeros((cell.n_rows * H, R), dtype)
         self.step_views = [cell.step_views(self, t, self.kept_row(t)) for t in range(T)]
         if training:
-            self.block = max(1, -(-BLOCK_COLUMNS // N), min(BLOCK_STEPS, BLOCK_ELEMENTS // (H * N)))
+            self.block = max(1, -(-BLOCK_COLUMNS // N), min(BLOCK_STEPS, BLOCK_ELEMENTS // (cell.n_adjoint * H * N)))
             self.Wt = np.empty((R, cell.n_rows * H), dtype)
             self.dstate = np.zeros((cell.n_states, H, N), dtype)
             self.dinitial = np.zeros_like(self.dstate)

@@ -98,7 +98,7 @@ def test_flatten_puts_steps_and_sequences_side_by_side(variant):
     [
         (1, 2, 128),  # wide enough for a matrix product
         (32, 2, 64),  # BLOCK_STEPS
-        (64, 32, 16),  # a block of states fills the cache
+        (64, 32, 32),  # a block of adjoints fills the cache
         (512, 128, 1),  # a single step does
     ],
 )
