@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 from sklearn.utils._param_validation import Options as OneOf
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
@@ -71,7 +71,11 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "warm_start": ["boolean"],
-        "dtype": [StrOptions({"auto", "float32", "float64"}), OneOf(type, {np.float32, np.float64}), np.dtype],
+        "dtype": [
+            StrOptions({"auto", "float32", "float64"}),
+            OneOf(type, {np.float32, np.float64}),
+            OneOf(np.dtype, {np.dtype(np.float32), np.dtype(np.float64)}),
+        ],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -184,6 +188,7 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         """Epochs until a stopping rule ends them, with a validation share if there is to be one."""
         validate = None
         if self.early_stopping:
+            run.best_validation_score = -np.inf  # of this share, which is drawn anew
             held_in, held_out = self._split(data, run.rng)
             data, whole = Data(data.sequences, data.y, data.weight, held_in), data
             y, weight = whole.y[..., held_out], whole.weight[held_out]
@@ -196,7 +201,10 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
 
     def _split(self, data: Data, rng: np.random.RandomState) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Draw the sequences to train on and to validate on."""
-        y = data.y[..., data.index]
+        y, n = data.y[..., data.index], len(data.index)
+        too_little = (
+            f"{n} sequences are too little data for early_stopping=True with validation_fraction={self.validation_fraction}"
+        )
         try:
             held_in, held_out = train_test_split(
                 data.index,
@@ -205,10 +213,9 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
                 stratify=np.ravel(y) if is_classifier(self) and (y.ndim == 1 or len(y) == 1) else None,
             )
         except ValueError as error:
-            raise ValueError(
-                f"{len(data.index)} sequences are too little data for early_stopping=True with "
-                f"validation_fraction={self.validation_fraction}: {error}"
-            ) from error
+            raise ValueError(f"{too_little}: {error}") from error
+        if len(held_out) < 2:
+            raise ValueError(f"{too_little}: a score needs at least 2.")
         return held_in, held_out
 
     def _check_X(self, X: Any, *, reset: bool) -> Sequences:
@@ -238,10 +245,10 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         sizes, pooling = self.hidden_layer_sizes, self.pooling
         sizes = tuple(sizes) if isinstance(sizes, tuple | list) else (sizes,)
         if not sizes or not all(isinstance(size, Integral) and size > 0 for size in sizes):
-            raise ValueError(f"hidden_layer_sizes must be positive integers, got {self.hidden_layer_sizes}.")
+            raise self._invalid("hidden_layer_sizes", "one or several positive integers")
         pooling = (pooling,) if isinstance(pooling, str) else tuple(pooling)
-        if not pooling or not set(pooling) <= set(POOLINGS):
-            raise ValueError(f"pooling must be one or several of {sorted(POOLINGS)}, got {self.pooling}.")
+        if not pooling or not all(isinstance(name, str) and name in POOLINGS for name in pooling):
+            raise self._invalid("pooling", f"one or several of {sorted(POOLINGS)}")
         return Architecture(
             n_features=sequences.n_features,
             hidden_layer_sizes=tuple(int(size) for size in sizes),
@@ -250,6 +257,11 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
             bidirectional=bool(self.bidirectional),
             pooling=pooling,
             n_raw=self.n_outputs_,
+        )
+
+    def _invalid(self, name: str, expected: str) -> InvalidParameterError:
+        return InvalidParameterError(
+            f"The {name!r} parameter of {type(self).__name__} must be {expected}. Got {getattr(self, name)!r} instead."
         )
 
     def _options(self, n_sequences: int) -> Options:
@@ -266,7 +278,7 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
             init_scheme=self.init_scheme,
             recurrent_init_scheme=self.recurrent_init_scheme,
             forget_bias=self.forget_bias,
-            n_steps=data.sequences.longest,
+            n_steps=int(data.sequences.lengths[data.index].max()),
         )
         return Run(theta, rng)
 
@@ -275,8 +287,9 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
             changed = [k for k, v in network.architecture._asdict().items() if self._architecture[k] != v]
             raise ValueError(f"Training can't go on with another network: {', '.join(changed)} changed since the last fit.")
         state: dict[str, Any] = dict(self._training_state)
-        rng = np.random.RandomState()
-        rng.set_state(state.pop("rng_state"))
+        rng_state = state.pop("rng_state")
+        rng = np.random.RandomState(getattr(np.random, rng_state["bit_generator"])())
+        rng.set_state(rng_state)
         if state["solver_state"] is not None and state["solver_state"]["solver"] != self.solver:
             state["solver_state"] = None
         return Run(
@@ -285,6 +298,7 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
             n_iter=self.n_iter_,
             t=self.t_,
             best_loss=min(self.loss_curve_, default=np.inf),
+            best_validation_score=-np.inf if self.best_validation_score_ is None else self.best_validation_score_,
             loss_curve=list(self.loss_curve_),
             validation_scores=list(self.validation_scores_ or ()),
             **state,

@@ -15,7 +15,6 @@ from sklearn.utils.multiclass import (
     _check_partial_fit_first_call,
     check_classification_targets,
     type_of_target,
-    unique_labels,
 )
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
@@ -294,7 +293,7 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
     ) -> NDArray[Any]:
         y = self._check_y(y, sequences)
         multilabel = y.ndim == 2
-        present = np.arange(y.shape[1]) if multilabel else unique_labels(y)
+        present = np.arange(y.shape[1]) if multilabel else np.unique(y)
         if incremental:
             _check_partial_fit_first_call(self, classes)
             if not np.isin(present, self.classes_).all() or (multilabel and len(present) != len(self.classes_)):

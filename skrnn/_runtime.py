@@ -14,12 +14,21 @@ from threadpoolctl import ThreadpoolController
 
 _lock = threading.Lock()
 _users = 0
-_limit: Any = None
+_before: list[int] = []
 
 
 @functools.cache
-def _controller() -> Any:
-    return ThreadpoolController()
+def _libraries() -> tuple[list[Any], list[Any]]:
+    """BLAS libraries whose number of threads belongs to the process, and those where each thread has its own."""
+    libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+    own = [library for library in libraries if getattr(library, "threading_layer", "") == "openmp"]
+    return [library for library in libraries if library not in own], own
+
+
+def _set_threads(library: Any, n_threads: int) -> None:
+    # threadpoolctl 3.8 lets only the first thread that ever asks set OpenBLAS, so fits in worker threads would be ignored;
+    # here, users are counted, so that any of them may
+    getattr(library, "_real_set_num_threads", library.set_num_threads)(n_threads)
 
 
 @contextmanager
@@ -28,28 +37,38 @@ def single_threaded_blas() -> Iterator[None]:
 
     Nested and concurrent uses share one limit: the first sets it and the last restores what was there before.
     """
-    global _users, _limit
+    global _users
+    shared, own = _libraries()
+    own_before = [library.get_num_threads() for library in own]
     with _lock:
         if _users == 0:
-            _limit = _controller().limit(limits=1, user_api="blas")
+            _before[:] = [library.get_num_threads() for library in shared]
+            for library in shared:
+                _set_threads(library, 1)
         _users += 1
+    for library in own:
+        _set_threads(library, 1)
     try:
         yield
     finally:
+        for library, n_threads in zip(own, own_before, strict=True):
+            _set_threads(library, n_threads)
         with _lock:
             _users -= 1
             if _users == 0:
-                _limit.restore_original_limits()
+                for library, n_threads in zip(shared, _before, strict=True):
+                    _set_threads(library, n_threads)
 
 
 @contextmanager
 def deferred_interrupt() -> Iterator[Callable[[], bool]]:
     """Note Ctrl-C instead of raising KeyboardInterrupt, so that no update is torn; yield a function that tells of it.
 
-    A second Ctrl-C is raised. Outside the main thread, where Python delivers no signals, nothing is changed.
+    A second Ctrl-C is raised. Nothing is changed outside the main thread, where Python delivers no signals, and where the
+    handler was not set from Python and so could not be restored.
     """
     received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
         yield lambda: False
         return
 

@@ -141,6 +141,8 @@ def train(
     stop_early : bool
         Stop when the loss (or the validation score) no longer improves.
     """
+    if options.learning_rate != "adaptive":
+        run.rate_factor = 1.0
     stochastic = _Stochastic(network, run, data, options, first_epoch)
     without_improvement = 0
     with deferred_interrupt() as interrupted:

@@ -1,0 +1,22 @@
+"""What all tests share: the seed, and the environment in which scikit-learn's checks skip nothing."""
+
+import os
+
+os.environ["SCIPY_ARRAY_API"] = "1"  # read once, when scipy and scikit-learn are imported
+
+import pytest
+
+
+def _seeds():
+    """Seeds named by ``SKRNN_TESTS_GLOBAL_RANDOM_SEED``: a number, a range such as "3-7", or "all" for 0 to 99."""
+    value = os.environ.get("SKRNN_TESTS_GLOBAL_RANDOM_SEED", "0")
+    if value == "all":
+        return range(100)
+    first, _, last = value.partition("-")
+    return range(int(first), int(last or first) + 1)
+
+
+@pytest.fixture(params=_seeds(), ids=lambda seed: f"seed{seed}")
+def global_random_seed(request):
+    """Return a seed, with which a test must pass whatever it is."""
+    return request.param

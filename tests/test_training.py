@@ -1,0 +1,1025 @@
+"""Solvers, schedules, clipping, minibatches, stopping, going on, and what happens when training goes wrong."""
+
+import copy
+import math
+import pickle
+import signal
+import warnings
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import xlogy
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import mean_squared_error, r2_score
+from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
+
+from skrnn import RNNClassifier, RNNRegressor, _base, _training
+from skrnn._core.losses import REGRESSION_LOSSES
+from skrnn._network import Network
+from skrnn._optim.clipping import clip, norm
+from skrnn._optim.schedules import SCHEDULES
+from skrnn._optim.solvers import SOLVERS, Solver
+from skrnn._training import minibatches
+
+pytestmark = pytest.mark.filterwarnings("ignore:Maximum iterations:sklearn.exceptions.ConvergenceWarning")
+
+each_estimator = pytest.mark.parametrize("Estimator", [RNNClassifier, RNNRegressor])
+each_solver = pytest.mark.parametrize("solver", SOLVERS)
+
+
+def new(Estimator, **parameters):
+    """A tiny network that trains in milliseconds."""
+    return Estimator(**{"hidden_layer_sizes": 4, "max_iter": 5, "learning_rate_init": 0.01, "random_state": 0, **parameters})
+
+
+def make_data(n=40, n_classes=2, seed=0, ragged=False, noise=0.5):
+    """Sequences around a level that depends on their class, and the classes."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % n_classes
+    lengths = rng.integers(1, 8, n) if ragged else np.full(n, 5)
+    X = [rng.normal(c - (n_classes - 1) / 2, noise, (T, 2)) for c, T in zip(y, lengths, strict=True)]
+    return (X if ragged else np.stack(X)), y
+
+
+def assert_same_training(one, other):
+    """Are two estimators at the same point of training, bit for bit?"""
+    for name in ("_theta", "loss_curve_", "validation_scores_", "best_loss_", "n_iter_", "t_", "clip_fraction_"):
+        assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
+    a, b = one._training_state, other._training_state
+    assert a["rng_state"]["state"]["pos"] == b["rng_state"]["state"]["pos"]
+    assert_array_equal(a["rng_state"]["state"]["key"], b["rng_state"]["state"]["key"])
+    assert a["solver_state"].keys() == b["solver_state"].keys()
+    for name, value in a["solver_state"].items():
+        assert_array_equal(value, b["solver_state"][name], err_msg=name)
+
+
+def caught_in(function, *arguments):
+    """The warnings that a call gives."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        function(*arguments)
+    return caught
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """Record of every update: learning rate and gradient, as the solver gets them."""
+    record, step = [], Solver.step
+
+    def recording_step(self, theta, grad, learning_rate):
+        record.append((learning_rate, grad.copy()))
+        step(self, theta, grad, learning_rate)
+
+    monkeypatch.setattr(Solver, "step", recording_step)
+    return record
+
+
+# -------------------------------------------------------------------- solvers
+
+
+def trajectory(solver, theta, grads, rate=0.1):
+    theta = theta.copy()
+    for grad in grads:
+        solver.step(theta, grad.copy(), rate)
+    return theta
+
+
+@pytest.fixture
+def problem(global_random_seed):
+    """A starting point and the gradients of 20 updates."""
+    rng = np.random.default_rng(global_random_seed)
+    return rng.normal(size=7), rng.normal(size=(20, 7)) * np.logspace(-3, 2, 7)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_sgd_is_that_of_scikit_learn(problem, momentum, nesterov):
+    theta, grads = problem
+    expected = [theta.copy()]
+    optimizer = SGDOptimizer(expected, 0.1, momentum=momentum, nesterov=nesterov)
+    for grad in grads:
+        optimizer.update_params(expected, [grad])
+    solver = SOLVERS["sgd"](7, theta.dtype, momentum=momentum, nesterov=nesterov)
+    assert_allclose(trajectory(solver, theta, grads), expected[0], rtol=1e-12)
+
+
+def test_adam_is_that_of_scikit_learn_but_for_the_place_of_epsilon(problem):
+    theta, grads = problem
+    expected = [theta.copy()]
+    optimizer = AdamOptimizer(expected, 0.1, beta_1=0.8, beta_2=0.95, epsilon=1e-300)
+    for grad in grads:
+        optimizer.update_params(expected, [grad])
+    solver = SOLVERS["adam"](7, theta.dtype, beta_1=0.8, beta_2=0.95, epsilon=1e-300)
+    assert_allclose(trajectory(solver, theta, grads), expected[0], rtol=1e-12)
+
+
+def test_adam_is_algorithm_1_of_its_paper(problem):
+    theta, grads = problem
+    expected, m, v = theta.copy(), 0, 0
+    for t, grad in enumerate(grads, start=1):
+        m, v = 0.8 * m + 0.2 * grad, 0.95 * v + 0.05 * grad**2
+        expected -= 0.1 * (m / (1 - 0.8**t)) / (np.sqrt(v / (1 - 0.95**t)) + 1e-2)
+    solver = SOLVERS["adam"](7, theta.dtype, beta_1=0.8, beta_2=0.95, epsilon=1e-2)
+    assert_allclose(trajectory(solver, theta, grads), expected, rtol=1e-12)
+
+
+def test_rmsprop_divides_by_the_root_of_the_mean_of_squares(problem):
+    theta, grads = problem
+    expected, v = theta.copy(), 0
+    for grad in grads:
+        v = 0.95 * v + 0.05 * grad**2
+        expected -= 0.1 * grad / (np.sqrt(v) + 1e-2)
+    solver = SOLVERS["rmsprop"](7, theta.dtype, beta_2=0.95, epsilon=1e-2)
+    assert_allclose(trajectory(solver, theta, grads), expected, rtol=1e-12)
+
+
+@each_solver
+def test_a_solver_goes_on_from_its_state(problem, solver):
+    theta, grads = problem
+    expected = trajectory(SOLVERS[solver](7, theta.dtype), theta, grads)
+    first = SOLVERS[solver](7, theta.dtype)
+    half = trajectory(first, theta, grads[:8])
+    state = copy.deepcopy(first.state)
+    kept = first.state
+    second = SOLVERS[solver](7, theta.dtype, kept)
+    assert_array_equal(trajectory(second, half, grads[8:]), expected)
+    assert state["n_updates"] == 8
+    assert_array_equal(trajectory(first, half, grads[8:]), expected)  # which leaves the state that it gave before
+    assert second.state["n_updates"] == 20
+    for name in first.vectors:
+        assert_array_equal(kept[name], state[name])
+
+
+@each_solver
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_solver_works_in_place_and_keeps_the_precision(solver, dtype):
+    theta, grad = np.ones(5, dtype), np.full(5, 0.5, dtype)
+    instance = SOLVERS[solver](5, theta.dtype)
+    view = theta[:]
+    instance.step(theta, grad, 0.1)
+    assert_array_equal(view, theta)
+    assert (theta < 1).all()
+    assert all(instance.state[name].dtype == dtype for name in instance.vectors)
+
+
+@each_solver
+def test_parameters_of_solvers_reach_them(solver, monkeypatch):
+    seen = {}
+    original = SOLVERS[solver].__init__
+
+    def recording_init(self, *arguments, **options):
+        seen.update(options)
+        original(self, *arguments, **options)
+
+    monkeypatch.setattr(SOLVERS[solver], "__init__", recording_init)
+    parameters = {"momentum": 0.3, "nesterovs_momentum": False, "beta_1": 0.4, "beta_2": 0.6, "epsilon": 1e-5}
+    new(RNNRegressor, solver=solver, **parameters).fit(*make_data())
+    assert (
+        seen
+        == {
+            "sgd": {"momentum": 0.3, "nesterov": False},
+            "adam": {"beta_1": 0.4, "beta_2": 0.6, "epsilon": 1e-5},
+            "rmsprop": {"beta_2": 0.6, "epsilon": 1e-5},
+        }[solver]
+    )
+
+
+# -------------------------------------------------------------------- schedules
+
+
+def test_schedules_are_their_formulas():
+    assert SCHEDULES["constant"](17, 0.3, 0.5) == SCHEDULES["adaptive"](17, 0.3, 0.5) == 1
+    assert SCHEDULES["invscaling"](1, 0, 0.7) == 1
+    assert_allclose(SCHEDULES["invscaling"](16, 0, 0.5), 1 / 4)
+    assert_allclose([SCHEDULES["cosine"](9, p, 0.5) for p in (0, 1 / 3, 0.5, 1, 1.5)], [1, 0.75, 0.5, 0, 0], atol=1e-15)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "invscaling", "cosine"])
+def test_every_update_has_the_learning_rate_of_its_schedule(schedule, steps):
+    X, y = make_data()  # 4 minibatches an epoch
+    new(RNNRegressor, batch_size=10, learning_rate=schedule, power_t=0.7).fit(X, y)
+    updates = np.arange(20)
+    expected = {
+        "constant": np.full(20, 0.01),
+        "invscaling": 0.01 / (updates + 1) ** 0.7,
+        "cosine": 0.005 * (1 + np.cos(np.pi * updates / 20)),
+    }
+    assert_allclose([rate for rate, _ in steps], expected[schedule], rtol=1e-12)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "invscaling", "cosine"])
+def test_partial_fit_follows_the_schedule(schedule, steps):
+    X, y = make_data()
+    reg = new(RNNRegressor, batch_size=10, learning_rate=schedule).fit(X, y)
+    expected = [rate for rate, _ in steps]
+    steps.clear()
+    reg = new(RNNRegressor, batch_size=10, learning_rate=schedule)
+    for _ in range(5):
+        reg.partial_fit(X, y)
+    assert [rate for rate, _ in steps] == expected
+
+
+def test_the_cosine_begins_again_with_a_warm_start(steps):
+    X, y = make_data()
+    reg = new(RNNRegressor, batch_size=40, learning_rate="cosine", warm_start=True, max_iter=4).fit(X, y).fit(X, y)
+    rates = [rate for rate, _ in steps]
+    assert reg.n_iter_ == len(rates) == 8
+    assert rates[:4] == rates[4:]
+
+
+def test_adaptive_divides_the_rate_by_5_where_the_loss_stops_improving(steps):
+    X, y = make_data()
+    # with this tol, the first epoch is the only improvement
+    reg = new(RNNRegressor, learning_rate="adaptive", learning_rate_init=1e-4, tol=1e9, n_iter_no_change=1, max_iter=100)
+    assert not caught_in(reg.set_params(batch_size=40).fit, X, y)
+    expected = np.repeat([1e-4, 2e-5, 4e-6], [3, 2, 2])
+    assert_allclose([rate for rate, _ in steps], expected, rtol=1e-12)
+    assert reg.n_iter_ == 7
+
+
+def test_the_cosine_needs_no_warning_that_it_has_not_converged():
+    X, y = make_data()
+    assert not caught_in(new(RNNRegressor, learning_rate="cosine").fit, X, y)
+    assert len(caught_in(new(RNNRegressor, learning_rate="invscaling").fit, X, y)) == 1
+
+
+# -------------------------------------------------------------------- clipping
+
+as_in_training = pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")  # there under np.errstate
+EXTREMES = [1.0, 1e-8, 1e-100, 1e-200, 1e-300, 1e8, 1e100, 1e153, 1e200, 1e307]
+
+
+@as_in_training
+@pytest.mark.parametrize("scale", EXTREMES)
+def test_the_norm_is_exact_at_any_scale(scale):
+    rng = np.random.default_rng(0)
+    grad = rng.normal(size=100)
+    assert_allclose(norm(grad * scale) / scale, np.linalg.norm(grad), rtol=1e-14)
+
+
+@as_in_training
+@pytest.mark.parametrize("scale", [1e-30, 1e-20, 1e-15, 1e15, 1e20, 1e37])
+def test_the_norm_is_exact_at_any_scale_in_float32(scale):
+    grad = np.array([3, 4], np.float32) * np.float32(scale)
+    assert_allclose(norm(grad) / scale, 5, rtol=1e-6)
+
+
+def test_the_norm_of_subnormal_gradients_is_exact():
+    assert norm(np.array([3e-320, 4e-320])) == pytest.approx(5e-320, rel=1e-3)
+    assert norm(np.array([5e-324, 0.0])) == 5e-324
+    assert norm(np.zeros(3)) == 0
+
+
+@as_in_training
+@pytest.mark.parametrize("scale", EXTREMES)
+@pytest.mark.parametrize("limit", [1e-200, 1e-3, 1.0])
+def test_clipping_by_norm_keeps_the_direction_at_any_scale(scale, limit):
+    grad = np.array([3.0, -4.0]) * scale
+    length, clipped = clip(grad, None, limit)
+    assert clipped == (5 * scale > limit)
+    assert_allclose(length, min(5 * scale, limit), rtol=1e-14)
+    assert_allclose(grad, np.array([0.6, -0.8]) * min(5 * scale, limit), rtol=1e-14)
+
+
+@as_in_training
+def test_clipping_by_norm_is_exact_where_squares_overflow_in_float32():
+    grad = np.array([3e30, -4e30], np.float32)
+    clip(grad, None, 1.0)
+    assert_allclose(grad, [0.6, -0.8], rtol=1e-6)
+
+
+@as_in_training
+def test_clipping_by_value_is_to_a_fixed_range():
+    grad = np.array([0.1, -3.0, 1e200, 0.5])
+    length, clipped = clip(grad, 0.5, None)
+    assert_array_equal(grad, [0.1, -0.5, 0.5, 0.5])
+    assert clipped
+    assert_allclose(length, np.sqrt(0.76))
+
+
+def test_values_are_clipped_before_the_norm():
+    grad = np.array([100.0, 0.3])
+    clip(grad, 0.4, 0.1)
+    assert_allclose(grad, [0.08, 0.06])
+
+
+def test_a_gradient_within_the_limits_is_not_touched():
+    grad = np.array([0.3, -0.4])
+    assert clip(grad, 0.4, 0.5) == (0.5, False)
+    assert clip(grad, None, None) == (0.5, False)
+    assert_array_equal(grad, [0.3, -0.4])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_gradient_that_is_not_finite_is_left_as_it_is(bad):
+    grad = np.array([1.0, bad, 2.0])
+    length, clipped = clip(grad, 0.5, 0.5)
+    assert not math.isfinite(length)
+    assert not clipped
+    assert_array_equal(grad, [1.0, bad, 2.0])
+
+
+@each_solver
+def test_no_update_is_longer_than_the_clip_norm(solver, steps):
+    X, y = make_data()
+    reg = new(RNNRegressor, solver=solver, batch_size=5, clip_norm=0.5).fit(X, y)
+    lengths = np.array([np.linalg.norm(grad) for _, grad in steps])
+    at_limit = np.isclose(lengths, 0.5, rtol=1e-12)
+    assert (lengths[~at_limit] < 0.5).all()
+    assert 0 < reg.clip_fraction_ == at_limit.mean() < 1
+
+
+def test_no_element_of_an_update_is_above_the_clip_value(steps):
+    X, y = make_data()
+    reg = new(RNNRegressor, batch_size=5, clip_norm=None, clip_value=0.05).fit(X, 3 * y)
+    largest = np.array([np.abs(grad).max() for _, grad in steps])
+    assert largest.max() == 0.05
+    assert 0 < reg.clip_fraction_ == (largest == 0.05).mean()
+
+
+@each_estimator
+def test_the_share_of_clipped_updates_goes_on_with_training(Estimator):
+    X, y = make_data()
+    estimator = new(Estimator, clip_norm=1e-9, batch_size=10).fit(X, y)
+    assert estimator.clip_fraction_ == 1
+    estimator.set_params(clip_norm=None).partial_fit(X, y)
+    assert estimator.clip_fraction_ == 20 / 24
+    assert estimator.fit(X, y).clip_fraction_ == 0
+
+
+# -------------------------------------------------------------------- minibatches
+
+LENGTHS = {
+    "equal": np.full(53, 7),
+    "ragged": np.random.default_rng(0).integers(1, 200, 53),
+    "one": np.array([4]),
+    "two lengths": np.repeat([3, 90], [50, 3]),
+}
+each_lengths = pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
+
+
+@each_lengths
+@pytest.mark.parametrize("batch_size", [1, 8, 53, 100])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_every_sequence_is_in_one_minibatch(lengths, batch_size, shuffle):
+    batches = list(minibatches(lengths, batch_size, np.random.RandomState(0), shuffle=shuffle))
+    assert_array_equal(np.sort(np.concatenate(batches)), np.arange(len(lengths)))
+    assert len(batches) == -(-len(lengths) // batch_size)
+    assert sum(len(batch) < batch_size for batch in batches) <= 1
+
+
+@each_lengths
+def test_without_shuffling_minibatches_keep_the_order(lengths):
+    for epoch in range(2):
+        rng = np.random.RandomState(epoch)
+        batches = list(minibatches(lengths, 8, rng, shuffle=False))
+        assert_array_equal(np.concatenate(batches), np.arange(len(lengths)))
+        assert rng.get_state()[2] == np.random.RandomState(epoch).get_state()[2]  # nothing is drawn
+
+
+@pytest.mark.parametrize("kind", ["equal", "ragged"])
+def test_shuffled_minibatches_differ_from_epoch_to_epoch_and_not_from_run_to_run(kind):
+    def epochs(seed):
+        rng = np.random.RandomState(seed)
+        return [list(minibatches(LENGTHS[kind], 8, rng, shuffle=True)) for _ in range(2)]
+
+    def members(batches):
+        return {frozenset(batch.tolist()) for batch in batches}
+
+    first, second = epochs(0)
+    for batches, again in zip((first, second), epochs(0), strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(batches, again, strict=True))
+    assert members(first) != members(second)
+    assert members(first) != members(epochs(1)[0])
+
+
+def test_a_minibatch_has_sequences_of_similar_length(global_random_seed):
+    lengths = np.random.default_rng(global_random_seed).integers(10, 500, 1000)
+
+    def padded_share(batches):
+        computed = sum(len(batch) * lengths[batch].max() for batch in batches)
+        return 1 - lengths.sum() / computed
+
+    rng = np.random.RandomState(global_random_seed)
+    by_length = padded_share(list(minibatches(lengths, 32, rng, shuffle=True)))
+    at_random = padded_share(np.split(rng.permutation(1000), range(32, 1000, 32)))
+    assert at_random > 0.4
+    assert by_length < 0.25
+
+
+def test_minibatches_come_in_no_order_of_length():
+    lengths = np.random.default_rng(0).integers(10, 500, 1000)
+    means = [lengths[batch].mean() for batch in minibatches(lengths, 32, np.random.RandomState(0), shuffle=True)]
+    assert abs(np.corrcoef(means, np.arange(len(means)))[0, 1]) < 0.5
+
+
+# -------------------------------------------------------------------- the objective
+
+
+def documented_objective(estimator, X, y, weight):
+    """The loss of the docstrings, by hand from predictions and ``coefs_``."""
+    if isinstance(estimator, RNNClassifier):
+        losses = -estimator.predict_log_proba(X)[np.arange(len(y)), y]
+    else:
+        p = estimator.predict(X)
+        residual, tau = y - p, estimator.quantile
+        losses = {
+            "squared_error": residual**2 / 2,
+            "absolute_error": np.abs(residual),
+            "huber": np.where(np.abs(residual) <= 1, residual**2 / 2, np.abs(residual) - 0.5),
+            "poisson": p - y + xlogy(y, y / p),
+            "quantile": np.maximum(tau * residual, (tau - 1) * residual),
+        }[estimator.loss]
+    penalty = estimator.alpha / 2 * sum(np.sum(w**2) for w in estimator.coefs_.values())
+    return np.average(losses, weights=weight) + penalty / weight.sum()
+
+
+OBJECTIVES = [
+    *((RNNClassifier, {}, n_classes) for n_classes in (2, 3)),
+    *((RNNRegressor, {"loss": loss, "quantile": 0.3}, 4) for loss in REGRESSION_LOSSES),
+]
+
+
+@pytest.mark.parametrize(("Estimator", "parameters", "n_classes"), OBJECTIVES)
+@pytest.mark.parametrize("alpha", [0, 0.5])
+@pytest.mark.parametrize("batch_size", [40, 7])
+@pytest.mark.parametrize("ragged", [False, True])
+def test_the_loss_of_an_epoch_is_the_documented_objective(Estimator, parameters, n_classes, alpha, batch_size, ragged):
+    X, y = make_data(n_classes=n_classes, ragged=ragged)
+    weight = np.random.default_rng(1).uniform(0.1, 2, len(y))
+    # steps too small to change any weight, so that all minibatches have the same ones
+    fixed = {"max_iter": 1, "solver": "sgd", "learning_rate_init": 1e-320, "clip_norm": 1e-10}
+    estimator = new(Estimator, alpha=alpha, batch_size=batch_size, bidirectional=True, **fixed, **parameters)
+    estimator.fit(X, y, sample_weight=weight)
+    assert_allclose(estimator.loss_, documented_objective(estimator, X, y, weight), rtol=1e-12)
+
+
+@each_estimator
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_the_penalty_shrinks_weights_and_not_biases(Estimator, cell):
+    X, y = make_data()
+    plain = {"cell": cell, "solver": "sgd", "momentum": 0, "max_iter": 1, "batch_size": 40, "clip_norm": None}
+    start = new(Estimator, **plain, alpha=0).set_params(learning_rate_init=1e-320, clip_norm=1e-10).fit(X, y)
+    without, penalised = (new(Estimator, **plain, alpha=alpha).fit(X, y) for alpha in (0, 8))
+    for name, weights in penalised.coefs_.items():
+        assert_allclose(weights - without.coefs_[name], -0.01 * 8 / 40 * start.coefs_[name], rtol=1e-9, atol=1e-16)
+    for name, biases in penalised.intercepts_.items():
+        assert_array_equal(biases, without.intercepts_[name])
+
+
+# -------------------------------------------------------------------- stopping
+
+
+@each_estimator
+def test_training_stops_after_epochs_without_improvement(Estimator):
+    X, y = make_data()
+    estimator = new(Estimator, tol=1e9, n_iter_no_change=3, max_iter=100)
+    assert not caught_in(estimator.fit, X, y)
+    assert estimator.n_iter_ == 1 + 3 + 1  # the first improves on nothing; then more than 3
+
+
+@each_estimator
+def test_an_improvement_by_less_than_tol_is_none(Estimator):
+    X, y = make_data()
+    estimator = new(Estimator, tol=0.01, n_iter_no_change=2, max_iter=200).fit(X, y)
+    losses = np.array(estimator.loss_curve_)
+    best_before = np.r_[np.inf, np.minimum.accumulate(losses)[:-1]]
+    improved = losses <= best_before - 0.01
+    assert len(losses) < 200
+    assert improved[0]
+    assert not improved[-3:].any()
+    assert all(improved[i : i + 3].any() for i in range(len(losses) - 3))
+    assert estimator.best_loss_ == losses.min()
+
+
+@each_estimator
+def test_a_budget_that_is_used_up_is_warned_about(Estimator):
+    X, y = make_data()
+    (warning,) = caught_in(new(Estimator, max_iter=2).fit, X, y)
+    assert warning.category is ConvergenceWarning
+    assert "Maximum iterations (2) reached" in str(warning.message)
+    assert not caught_in(new(Estimator, max_iter=2).fit(X, y).partial_fit, X, y)
+
+
+@pytest.fixture
+def held_out(monkeypatch):
+    """The positions that early stopping held out, one array a fit."""
+    splits, split = [], _base.train_test_split
+
+    def recording_split(*arguments, **options):
+        splits.append(split(*arguments, **options))
+        return splits[-1]
+
+    monkeypatch.setattr(_base, "train_test_split", recording_split)
+    return splits
+
+
+@each_estimator
+@pytest.mark.parametrize("weighted", [False, True])
+def test_early_stopping_restores_the_weights_that_scored_best(Estimator, weighted, held_out):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(80, 4, 2)), np.arange(80) % 2  # nothing to learn, so the best score comes early
+    weight = rng.uniform(0.5, 2, 80) if weighted else np.ones(80)
+    estimator = new(Estimator, early_stopping=True, learning_rate_init=0.1, validation_fraction=0.25, max_iter=50)
+    estimator.fit(X, y, sample_weight=weight)
+    ((train, test),) = held_out
+    assert_array_equal(np.sort(np.r_[train, test]), np.arange(80))
+    assert len(test) == 20
+    assert estimator.best_validation_score_ == max(estimator.validation_scores_) > estimator.validation_scores_[-1]
+    assert len(estimator.validation_scores_) == estimator.n_iter_ == len(estimator.loss_curve_)
+    score = estimator.score(X[test], y[test], sample_weight=weight[test])
+    assert_allclose(score, estimator.best_validation_score_, rtol=1e-12)
+    assert estimator.t_ == 60 * estimator.n_iter_
+    assert estimator.best_loss_ is None
+
+
+def test_the_score_of_several_labels_is_that_all_are_right(held_out):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(80, 4, 2)), rng.integers(0, 2, (80, 3))
+    clf = new(RNNClassifier, early_stopping=True, validation_fraction=0.5).fit(X, y)
+    test = held_out[0][1]
+    assert clf.score(X[test], y[test]) == clf.best_validation_score_
+
+
+@each_estimator
+def test_early_stopping_stops_when_the_score_no_longer_improves(Estimator):
+    X, y = make_data(n=80)
+    estimator = new(Estimator, early_stopping=True, n_iter_no_change=3, tol=1e9, max_iter=50)
+    assert not caught_in(estimator.fit, X, y)
+    assert estimator.n_iter_ == 5
+
+
+@pytest.mark.parametrize("counts", [(40, 40), (60, 20), (20, 30, 50)], ids=str)
+def test_the_validation_share_is_stratified(counts, held_out):
+    y = np.repeat(np.arange(len(counts)), counts)
+    X = np.random.default_rng(0).normal(size=(len(y), 3, 1))
+    new(RNNClassifier, early_stopping=True, validation_fraction=0.2).fit(X, y)
+    assert_array_equal(np.bincount(y[held_out[0][1]]), np.array(counts) / 5)
+
+
+@each_estimator
+@pytest.mark.parametrize("n", [1, 2, 6])
+def test_too_little_data_for_early_stopping_is_refused(Estimator, n):
+    X, y = make_data(n=n)
+    with pytest.raises(ValueError, match="too little data for early_stopping=True"):
+        new(Estimator, early_stopping=True, max_iter=2).fit(X, y)
+
+
+def test_a_class_with_one_member_is_too_little_for_early_stopping():
+    X, y = make_data(n=40)
+    y[-1] = 7
+    with pytest.raises(ValueError, match="too little data for early_stopping=True"):
+        new(RNNClassifier, early_stopping=True).fit(X, y)
+
+
+# -------------------------------------------------------------------- going on
+
+
+@each_estimator
+@each_solver
+@pytest.mark.parametrize("ragged", [False, True])
+@pytest.mark.parametrize("learning_rate", ["constant", "invscaling"])
+def test_a_warm_start_goes_on_exactly(Estimator, solver, ragged, learning_rate):
+    X, y = make_data(ragged=ragged)
+    parameters = {"solver": solver, "batch_size": 9, "learning_rate": learning_rate}
+    whole = new(Estimator, **parameters).fit(X, y)
+    parts = new(Estimator, **parameters, max_iter=3, warm_start=True).fit(X, y)
+    assert_same_training(parts.set_params(max_iter=2).fit(X, y), whole)
+
+
+@each_estimator
+@each_solver
+@pytest.mark.parametrize("ragged", [False, True])
+@pytest.mark.parametrize("learning_rate", ["constant", "invscaling", "cosine"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_fit_is_one_partial_fit_an_epoch(Estimator, solver, ragged, learning_rate, dtype):
+    X, y = make_data(n_classes=3, ragged=ragged)
+    parameters = {"solver": solver, "batch_size": 9, "learning_rate": learning_rate, "dtype": dtype}
+    whole, parts = new(Estimator, **parameters).fit(X, y), new(Estimator, **parameters)
+    classes = {"classes": [0, 1, 2]} if Estimator is RNNClassifier else {}
+    for _ in range(5):
+        parts.partial_fit(X, y, **classes)
+    assert_same_training(parts, whole)
+
+
+@each_estimator
+@each_solver
+@pytest.mark.parametrize("random_state", [0, None])
+def test_training_goes_on_exactly_after_pickling(Estimator, solver, random_state):
+    X, y = make_data(ragged=True)
+    estimator = new(Estimator, solver=solver, batch_size=9, random_state=random_state, max_iter=2).fit(X, y)
+    resumed = pickle.loads(pickle.dumps(estimator))
+    for _ in range(2):
+        estimator.partial_fit(X, y)
+        resumed = pickle.loads(pickle.dumps(resumed.partial_fit(X, y)))
+    assert_same_training(resumed, estimator)
+
+
+@each_estimator
+def test_without_a_warm_start_every_fit_begins_anew(Estimator):
+    X, y = make_data()
+    estimator = new(Estimator).fit(X, y)
+    once = copy.deepcopy(estimator)
+    assert_same_training(estimator.fit(X, y), once)
+
+
+@each_estimator
+def test_the_first_fit_with_a_warm_start_is_an_ordinary_one(Estimator):
+    X, y = make_data()
+    assert_same_training(new(Estimator, warm_start=True).fit(X, y), new(Estimator).fit(X, y))
+
+
+def test_other_data_may_come_with_a_warm_start():
+    X, y = make_data()
+    other, targets = make_data(n=25, ragged=True, seed=1)
+    reg = new(RNNRegressor, warm_start=True).fit(X, y).fit(other, targets)
+    assert reg.n_iter_ == 10
+    assert reg.t_ == 5 * 40 + 5 * 25
+
+
+def test_a_warm_start_cannot_change_the_classes():
+    X, y = make_data(n_classes=3)
+    clf = new(RNNClassifier, warm_start=True).fit(X, y)
+    for labels in (y + 1, np.minimum(y, 1), np.arange(40) % 4):
+        with pytest.raises(ValueError, match="warm_start can't change the classes"):
+            clf.fit(X, labels)
+
+
+@pytest.mark.filterwarnings("ignore:L-BFGS did not converge:sklearn.exceptions.ConvergenceWarning")
+@each_estimator
+def test_the_solver_may_change_with_a_warm_start(Estimator):
+    X, y = make_data()
+    estimator = new(Estimator, warm_start=True).fit(X, y)
+    for solver in ("sgd", "lbfgs", "rmsprop", "adam"):
+        before = estimator.loss_
+        estimator.set_params(solver=solver).fit(X, y)
+        assert estimator.loss_ < before
+    assert len(estimator.loss_curve_) == estimator.n_iter_ == 25
+
+
+@pytest.mark.parametrize(("first", "second"), [("adam", "rmsprop"), ("rmsprop", "adam"), ("adam", "sgd"), ("sgd", "adam")])
+def test_another_solver_begins_with_nothing_of_the_one_before(first, second):
+    X, y = make_data()
+    reg = new(RNNRegressor, solver=first).fit(X, y)
+    forgetful = copy.deepcopy(reg)
+    forgetful._training_state["solver_state"] = None
+    assert_same_training(*(each.set_params(solver=second).partial_fit(X, y) for each in (reg, forgetful)))
+
+
+def test_a_warm_start_keeps_early_stopping_consistent():
+    X, y = make_data(n=80)
+    reg = new(RNNRegressor, warm_start=True, early_stopping=True).fit(X, y).fit(X, y)
+    assert len(reg.validation_scores_) == len(reg.loss_curve_) == reg.n_iter_
+    assert reg.best_validation_score_ in reg.validation_scores_
+
+
+@each_estimator
+def test_partial_fit_after_early_stopping_does_not_forget_the_best_score(Estimator):
+    X, y = make_data(n=80)
+    estimator = new(Estimator, early_stopping=True).fit(X, y)
+    best = estimator.best_validation_score_
+    estimator.set_params(early_stopping=False).partial_fit(X, y)
+    assert estimator.best_validation_score_ in (best, None)
+    assert len(estimator.loss_curve_) == estimator.n_iter_ == 6
+
+
+@each_estimator
+def test_the_rate_of_adaptive_is_for_adaptive_alone(Estimator, steps):
+    X, y = make_data()
+    estimator = new(Estimator, learning_rate="adaptive", tol=1e9, n_iter_no_change=1, max_iter=8, warm_start=True).fit(X, y)
+    assert steps[-1][0] < 0.01
+    estimator.set_params(learning_rate="constant", max_iter=1).fit(X, y)
+    assert steps[-1][0] == 0.01
+
+
+@each_estimator
+def test_training_goes_on_with_a_generator_of_any_kind(Estimator):
+    X, y = make_data()
+    rng = np.random.RandomState(np.random.PCG64(0))
+    estimator = new(Estimator, random_state=rng).fit(X, y)
+    estimator.partial_fit(X, y)
+    assert estimator.n_iter_ == 6
+
+
+# -------------------------------------------------------------------- verbose
+
+
+@each_estimator
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_verbose_prints_one_line_an_epoch(Estimator, early_stopping, capsys):
+    X, y = make_data()
+    new(Estimator, early_stopping=early_stopping).fit(X, y)
+    assert capsys.readouterr() == ("", "")
+    estimator = new(Estimator, early_stopping=early_stopping, verbose=True, max_iter=3).fit(X, y)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    for i, line in enumerate(lines):
+        expected = f"Epoch {i + 1}, loss = {estimator.loss_curve_[i]:.8f}"
+        if early_stopping:
+            expected += f", validation score = {estimator.validation_scores_[i]:.6f}"
+        assert line == expected
+
+
+def test_verbose_counts_on_over_calls_of_partial_fit(capsys):
+    X, y = make_data()
+    new(RNNRegressor, verbose=1).partial_fit(X, y).partial_fit(X, y)
+    assert [line.split(",")[0] for line in capsys.readouterr().out.splitlines()] == ["Epoch 1", "Epoch 2"]
+
+
+# -------------------------------------------------------------------- divergence
+
+
+def explosive(Estimator, **parameters):
+    """A network whose weights grow without bound once training has begun."""
+    grows = {"cell": "rnn", "activation": "relu", "clip_norm": None, "solver": "sgd", "learning_rate_init": 1e6}
+    return new(Estimator, **{**grows, "batch_size": 10, "max_iter": 20, **parameters})
+
+
+def make_long_data():
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(40, 60, 2)), np.arange(40) % 2
+
+
+@each_estimator
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_divergence_is_one_warning_and_finite_weights(Estimator, dtype):
+    X, y = make_long_data()
+    estimator = explosive(Estimator, dtype=dtype)
+    (warning,) = caught_in(estimator.fit, X, y)
+    assert warning.category is ConvergenceWarning
+    for part in ("non-finite", f"epoch {estimator.n_iter_ + 1}, batch ", "learning_rate_init", "clip_norm", "scale X"):
+        assert part in str(warning.message)
+    assert np.isfinite(estimator._theta).all()
+    state = estimator._training_state["solver_state"]
+    assert all(np.isfinite(value).all() for value in state.values() if isinstance(value, np.ndarray))
+    assert np.isfinite(estimator.loss_curve_).all()
+    assert estimator.predict(X).shape == (40,)
+
+
+def test_divergence_keeps_the_weights_of_the_last_finite_update(steps):
+    X, y = make_long_data()
+    reg = explosive(RNNRegressor, batch_size=40)
+    caught_in(reg.fit, X, y)
+    n_good = len(steps)
+    assert 0 < n_good < 20
+    shorter = explosive(RNNRegressor, batch_size=40, max_iter=n_good).fit(X, y)
+    assert_array_equal(reg._theta, shorter._theta)
+    assert reg.loss_curve_ == shorter.loss_curve_
+    velocities = [e._training_state["solver_state"]["velocity"] for e in (reg, shorter)]
+    assert_array_equal(*velocities)
+
+
+def test_clipping_by_norm_prevents_divergence():
+    X, y = make_long_data()
+    reg = explosive(RNNRegressor, clip_norm=1.0, learning_rate_init=1e-2, learning_rate="cosine")
+    assert not caught_in(reg.fit, X, y)
+
+
+@each_estimator
+def test_overflow_before_any_update_is_an_error(Estimator):
+    X, y = make_long_data()
+    with pytest.raises(ValueError, match="not finite in epoch 1, batch 1, before any update"):
+        new(Estimator, cell="rnn", activation="identity").fit(X / np.abs(X).max() * 1.7e308, y)
+
+
+@each_estimator
+def test_a_later_batch_that_overflows_keeps_the_weights(Estimator):
+    X, y = make_long_data()
+    estimator = new(Estimator, cell="rnn", activation="identity").fit(X, y)
+    before = estimator._theta.copy()
+    (warning,) = caught_in(estimator.partial_fit, X / np.abs(X).max() * 1.7e308, y)
+    assert "epoch 6, batch 1" in str(warning.message)
+    assert_array_equal(estimator._theta, before)
+    assert estimator.n_iter_ == 5
+
+
+@each_estimator
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("solver", [*SOLVERS, "lbfgs"])
+@pytest.mark.parametrize("parameters", [{}, {"clip_norm": None}], ids=["clipped", "not clipped"])
+@pytest.mark.parametrize("scale", [1e150, 1e200, 1e308])
+def test_huge_inputs_never_give_weights_that_are_not_finite(Estimator, cell, solver, parameters, scale):
+    X, y = make_data()
+    estimator = new(Estimator, cell=cell, solver=solver, **parameters)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        try:
+            estimator.fit(X / np.abs(X).max() * scale, y)
+        except ValueError as error:
+            assert "scale X" in str(error) or "Scale X" in str(error)  # noqa: PT017  # either is fine
+            return
+    assert np.isfinite(estimator._theta).all()
+    assert np.isfinite(estimator.loss_)
+
+
+@pytest.mark.parametrize("solver", [*SOLVERS, "lbfgs"])
+def test_huge_targets_are_refused_or_give_finite_weights(solver):
+    X, y = make_data()
+    with pytest.raises(ValueError, match=r"(?i)scale X and y"):
+        new(RNNRegressor, solver=solver).fit(X, 1e200 * y)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_gradient_whose_squares_overflow_is_not_used(solver):
+    X, y = make_data()
+    with pytest.raises(ValueError, match="not finite in epoch 1, batch 1"):
+        new(RNNRegressor, solver=solver, clip_norm=None).fit(X, 2e153 * y)
+    assert np.isfinite(new(RNNRegressor, solver=solver).fit(X, 2e153 * y).loss_)  # clipped, it is
+
+
+# -------------------------------------------------------------------- Ctrl-C
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    """Make Ctrl-C arrive during the given calls of a method, counted from 1."""
+
+    def arrange(owner, name, *when):
+        original, calls = getattr(owner, name), []
+
+        def interrupted(*arguments, **options):
+            result = original(*arguments, **options)
+            calls.append(None)
+            if len(calls) in when:
+                signal.raise_signal(signal.SIGINT)
+            return result
+
+        monkeypatch.setattr(owner, name, interrupted)
+
+    return arrange
+
+
+@each_estimator
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_an_interrupt_keeps_the_last_complete_update_and_warns(Estimator, method, interrupt):
+    X, y = make_data()
+    started = new(Estimator, batch_size=10, warm_start=True, max_iter=1).fit(X, y)
+    expected = copy.deepcopy(started)
+    interrupt(Solver, "step", 3)  # in the third of four minibatches
+    (warning,) = caught_in(getattr(started, method), X, y)
+    assert warning.category is ConvergenceWarning
+    assert "interrupted" in str(warning.message)
+    assert (started.n_iter_, started.t_, started._training_state["n_updates"]) == (1, 70, 7)
+    assert len(started.loss_curve_) == 1
+    assert (started._theta != expected._theta).any()
+    assert np.isfinite(started._theta).all()
+    started.predict(X)
+    started.partial_fit(X, y)
+
+
+@each_estimator
+def test_an_interrupted_fit_is_the_fit_that_was_done_until_then(Estimator, interrupt):
+    X, y = make_data()
+    expected = new(Estimator, batch_size=40, max_iter=3).fit(X, y)
+    interrupt(Solver, "step", 3)
+    estimator = new(Estimator, batch_size=40, max_iter=50)
+    assert len(caught_in(estimator.fit, X, y)) == 1
+    assert_array_equal(estimator._theta, expected._theta)
+
+
+def test_an_interrupt_in_the_first_update_leaves_a_usable_estimator(interrupt):
+    X, y = make_data()
+    interrupt(Solver, "step", 1)
+    reg = new(RNNRegressor)
+    caught_in(reg.fit, X, y)
+    assert reg.predict(X).shape == (40,)
+    assert math.isnan(reg.loss_)
+    reg.partial_fit(X, y)
+    assert np.isfinite(reg.loss_)
+
+
+def test_an_interrupt_restores_the_best_weights_of_early_stopping(interrupt, held_out):
+    X, y = make_data(n=80)
+    interrupt(Solver, "step", 30)
+    clf = new(RNNClassifier, batch_size=10, early_stopping=True, max_iter=50)
+    caught_in(clf.fit, X, y)
+    test = held_out[0][1]
+    assert clf.score(X[test], y[test]) == clf.best_validation_score_
+
+
+@each_estimator
+def test_a_second_interrupt_is_raised_and_leaves_the_estimator_as_it_was(Estimator, monkeypatch):
+    X, y = make_data()
+    estimator = new(Estimator, warm_start=True).fit(X, y)
+    before = copy.deepcopy(estimator)
+
+    def impatient_step(*_):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Solver, "step", impatient_step)
+    with pytest.raises(KeyboardInterrupt):
+        estimator.fit(X, y)
+    assert_same_training(estimator, before)
+
+
+@pytest.mark.parametrize("outcome", ["success", "interrupt", "error"])
+@pytest.mark.parametrize(
+    "handler", [signal.default_int_handler, lambda *_: None, signal.SIG_IGN], ids=["default", "own", "ignored"]
+)
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_the_handler_of_interrupts_is_given_back(outcome, handler, solver, interrupt, monkeypatch):
+    X, y = make_data()
+    if outcome == "interrupt":
+        interrupt(Network, "loss_and_gradient", 3)
+    if outcome == "error":
+        monkeypatch.setattr(_training, "_record", lambda *_: 1 / 0)
+    previous = signal.signal(signal.SIGINT, handler)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            try:
+                new(RNNRegressor, solver=solver).fit(X, y)
+            except ZeroDivisionError:
+                assert outcome == "error"  # raised by the test itself
+        assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+# -------------------------------------------------------------------- L-BFGS
+
+
+@each_estimator
+@pytest.mark.parametrize("ragged", [False, True])
+def test_lbfgs_converges_to_a_point_without_gradient(Estimator, ragged):
+    X, y = make_data(ragged=ragged)
+    estimator = new(Estimator, solver="lbfgs", alpha=1.0, max_iter=1000, tol=1e-6)
+    assert not caught_in(estimator.fit, X, y)
+    assert estimator.n_iter_ == len(estimator.loss_curve_) < 1000
+    assert (np.diff(estimator.loss_curve_) <= 0).all()
+    objective = documented_objective(estimator, X, y, np.ones(40))
+    assert_allclose(objective, estimator.loss_, rtol=1e-10)
+    rng = np.random.default_rng(0)
+    for _ in range(5):  # no small step in any direction makes it better
+        nearby = copy.deepcopy(estimator)
+        nearby._theta += 1e-3 * rng.normal(size=nearby._theta.size)
+        assert documented_objective(nearby, X, y, np.ones(40)) > objective
+
+
+@each_estimator
+@pytest.mark.parametrize("ragged", [False, True])
+def test_chunks_of_lbfgs_add_up(Estimator, ragged, monkeypatch):
+    X, y = make_data(ragged=ragged)
+    weight = np.random.default_rng(1).uniform(0.1, 2, 40)
+    parameters = {"solver": "lbfgs", "alpha": 0.1, "max_iter": 8}
+
+    def train():
+        estimator = new(Estimator, **parameters)
+        caught_in(estimator.fit, X, y, weight)
+        return estimator
+
+    whole = train()
+    monkeypatch.setattr(_training, "CHUNK_SIZE", 7)
+    chunked = train()
+    assert_allclose(chunked.loss_curve_, whole.loss_curve_, rtol=1e-9)
+    assert_allclose(chunked._theta, whole._theta, rtol=1e-6, atol=1e-8)
+    assert_allclose(chunked.predict(X), whole.predict(X), rtol=1e-6)
+
+
+@pytest.mark.parametrize("limit", [{"max_iter": 2}, {"max_fun": 3}], ids=str)
+@each_estimator
+def test_lbfgs_warns_where_its_budget_was_too_small(Estimator, limit):
+    X, y = make_data()
+    (warning,) = caught_in(new(Estimator, solver="lbfgs", max_iter=100).set_params(**limit).fit, X, y)
+    assert warning.category is ConvergenceWarning
+    assert "did not converge" in str(warning.message)
+    assert "max_iter or max_fun" in str(warning.message)
+
+
+def test_lbfgs_that_has_nothing_to_do_leaves_the_start():
+    X = np.zeros((10, 3, 1))
+    reg = new(RNNRegressor, solver="lbfgs", alpha=0).fit(X, np.ones(10))
+    assert_array_equal(reg.predict(X), np.ones(10))
+    assert reg.loss_ == 0
+    assert len(reg.loss_curve_) == 1
+
+
+@each_estimator
+def test_an_interrupt_stops_lbfgs_with_the_last_complete_iteration(Estimator, interrupt):
+    X, y = make_data()
+    whole = new(Estimator, solver="lbfgs", max_iter=500).fit(X, y)
+    interrupt(Network, "loss_and_gradient", 5)
+    estimator = new(Estimator, solver="lbfgs", max_iter=500)
+    (warning,) = caught_in(estimator.fit, X, y)
+    assert "interrupted" in str(warning.message)
+    assert 0 < estimator.n_iter_ < whole.n_iter_
+    assert estimator.loss_curve_ == whole.loss_curve_[: estimator.n_iter_]
+    assert_allclose(documented_objective(estimator, X, y, np.ones(40)), estimator.loss_, rtol=1e-10)
+
+
+@each_estimator
+def test_lbfgs_prints_one_line_an_iteration(Estimator, capsys):
+    X, y = make_data()
+    estimator = new(Estimator, solver="lbfgs", verbose=True)
+    caught_in(estimator.fit, X, y)
+    assert len(capsys.readouterr().out.splitlines()) == estimator.n_iter_ == 5
+
+
+def test_lbfgs_beats_a_short_training_by_adam():
+    X, y = make_data()
+    lbfgs = new(RNNRegressor, solver="lbfgs", max_iter=200).fit(X, y)
+    adam = new(RNNRegressor, max_iter=20).fit(X, y)
+    assert mean_squared_error(y, lbfgs.predict(X)) < mean_squared_error(y, adam.predict(X)) / 10
+    assert r2_score(y, lbfgs.predict(X)) > 0.99
