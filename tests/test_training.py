@@ -667,11 +667,16 @@ def test_another_solver_begins_with_nothing_of_the_one_before(first, second):
     assert_same_training(*(each.set_params(solver=second).partial_fit(X, y) for each in (reg, forgetful)))
 
 
-def test_a_warm_start_keeps_early_stopping_consistent():
+def test_a_warm_start_scores_the_validation_share_that_it_draws_anew(held_out):
     X, y = make_data(n=80)
-    reg = new(RNNRegressor, warm_start=True, early_stopping=True).fit(X, y).fit(X, y)
-    assert len(reg.validation_scores_) == len(reg.loss_curve_) == reg.n_iter_
-    assert reg.best_validation_score_ in reg.validation_scores_
+    reg = new(RNNRegressor, warm_start=True, early_stopping=True).fit(X, y)
+    better = reg.best_validation_score_
+    y = np.random.default_rng(1).permutation(y)  # nothing that could be learned any more
+    reg.fit(X, y)
+    test = held_out[1][1]
+    assert reg.best_validation_score_ == max(reg.validation_scores_[-5:]) < better
+    assert_allclose(reg.score(X[test], y[test]), reg.best_validation_score_, rtol=1e-12)
+    assert len(reg.validation_scores_) == len(reg.loss_curve_) == reg.n_iter_ == 10
 
 
 @each_estimator

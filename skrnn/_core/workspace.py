@@ -56,6 +56,7 @@ class Tape:
             self.adjoints = np.empty((self.block, cell.n_adjoint, H, N), dtype)
             self.flat = np.empty((cell.n_rows * H + R) * self.block * N, dtype)
             self.adjoint_views = [cell.adjoint_views(self, t, t % self.block) for t in range(T)]
+            self.negligible = 1e8 * float(np.finfo(self.hx.dtype).tiny)
             self.gemm = blas.sgemm if self.hx.dtype == np.float32 else blas.dgemm
 
     def kept_row(self, t: int) -> int:

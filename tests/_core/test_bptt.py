@@ -217,3 +217,25 @@ def test_segments_end_where_columns_enter():
     assert list(bptt.reversed_segments(0, 4, entries)) == [(3, 4, slice(2, 3)), (0, 3, slice(0, 2))]
     assert list(bptt.reversed_segments(6, 9, entries)) == [(6, 9, None)]
     assert list(bptt.reversed_segments(3, 5, entries)) == [(3, 5, slice(2, 3))]
+
+
+@every_cell
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_gradient_that_vanishes_ends_as_zero_and_not_in_denormal_numbers(variant, dtype):
+    """Denormal numbers would make the loops several times slower, for nothing."""
+    T, N, H = 800, 40, 3
+    cell = CELL_VARIANTS[variant](2, H)
+    rng = np.random.default_rng(0)
+    weights = {name: (0.05 * rng.normal(size=shape)).astype(dtype) for name, shape in cell.shapes().items()}
+    tape = Tape(cell, N, T, dtype, training=True)
+    tape.hx[:-1, H] = 1
+    tape.hx[:-1, H + 1 :] = rng.normal(size=(T, 2, N))
+    grads = {name: np.zeros_like(array) for name, array in weights.items()}
+    tape.load(weights)
+    bptt.forward(tape, T)
+    tape.dstate[0] = 1e-200 if dtype == np.float64 else 1.0
+    bptt.backward(tape, T, [(0, slice(0, N))], grads)
+    gradients = np.concatenate([tape.dinitial.ravel(), *(grad.ravel() for grad in grads.values())])
+    assert np.isfinite(gradients).all()
+    assert not tape.dinitial.any()
+    assert any(grad.any() for grad in grads.values())
