@@ -179,8 +179,6 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
                 train(network, run, data, self._options(len(index)), n_epochs=1, stop_early=False)
             else:
                 self._train(network, run, data)
-            if not np.isfinite(run.theta).all():
-                raise ValueError("The last update made weights infinite. Lower learning_rate_init, or scale X and y.")
             self._keep(network, run)
         return self
 
@@ -286,6 +284,8 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         if network.architecture._asdict() != self._architecture:
             changed = [k for k, v in network.architecture._asdict().items() if self._architecture[k] != v]
             raise ValueError(f"Training can't go on with another network: {', '.join(changed)} changed since the last fit.")
+        if network.loss.inverse_link != self.out_activation_:
+            raise ValueError("Training can't go on with a loss of another link: set loss back, or fit without warm_start.")
         state: dict[str, Any] = dict(self._training_state)
         rng_state = state.pop("rng_state")
         rng = np.random.RandomState(getattr(np.random, rng_state["bit_generator"])())
@@ -337,6 +337,7 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
             raise
 
     def _check_partial_fit(self) -> None:
+        self._validate_params()  # scikit-learn does so before the first partial_fit only
         if self.solver == "lbfgs":
             raise ValueError("partial_fit does not support solver='lbfgs', which needs all data at once.")
         if self.early_stopping:

@@ -12,7 +12,6 @@ from scipy.special import log_expit, log_softmax
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils import check_array
 from sklearn.utils.multiclass import (
-    _check_partial_fit_first_call,
     check_classification_targets,
     type_of_target,
 )
@@ -107,7 +106,7 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
         Decay of the mean of gradients in "adam".
 
     beta_2 : float in [0, 1), default=0.999
-        Decay of the mean of squared gradients in "adam" and "rmsprop".
+        Decay of the mean of squared gradients in "adam" and "rmsprop". PyTorch's RMSprop takes 0.99.
 
     epsilon : float, default=1e-8
         Added to the root of the mean of squares in "adam" and "rmsprop".
@@ -293,9 +292,9 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
     ) -> NDArray[Any]:
         y = self._check_y(y, sequences)
         multilabel = y.ndim == 2
-        present = np.arange(y.shape[1]) if multilabel else np.unique(y)
+        present = np.arange(y.shape[1]) if multilabel else _unique(y)
         if incremental:
-            _check_partial_fit_first_call(self, classes)
+            self._set_classes(classes, goes_on)
             if not np.isin(present, self.classes_).all() or (multilabel and len(present) != len(self.classes_)):
                 raise ValueError(f"y has classes {present}, but classes_ is {self.classes_}.")
         elif not goes_on:
@@ -312,6 +311,18 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
         encoded = np.searchsorted(self.classes_, y)
         self.n_outputs_ = 1 if n_classes == 2 else n_classes
         return np.asarray(encoded[None], sequences.values.dtype) if n_classes == 2 else np.asarray(encoded)
+
+    def _set_classes(self, classes: Any, goes_on: bool) -> None:
+        """Take the classes at the first ``partial_fit``, and hold later ones to them."""
+        if classes is None:
+            if not goes_on:
+                raise ValueError("classes must be passed on the first call to partial_fit.")
+            return
+        classes = _unique(column_or_1d(classes))
+        if not goes_on:
+            self.classes_ = classes
+        elif not np.array_equal(classes, self.classes_):
+            raise ValueError(f"classes={classes} is not the same as on the last call to partial_fit, was: {self.classes_}.")
 
     def _check_y(self, y: Any, sequences: Sequences) -> NDArray[Any]:
         require_targets(self, y)
@@ -388,3 +399,10 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _unique(labels: NDArray[Any]) -> NDArray[Any]:
+    try:
+        return np.unique(labels)
+    except TypeError as error:
+        raise ValueError(f"Labels must be of one type that can be ordered: {error}.") from error

@@ -106,7 +106,7 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
         Decay of the mean of gradients in "adam".
 
     beta_2 : float in [0, 1), default=0.999
-        Decay of the mean of squared gradients in "adam" and "rmsprop".
+        Decay of the mean of squared gradients in "adam" and "rmsprop". PyTorch's RMSprop takes 0.99.
 
     epsilon : float, default=1e-8
         Added to the root of the mean of squares in "adam" and "rmsprop".
@@ -403,7 +403,8 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
             In the form of the targets of ``fit``.
         """
         raw = self._raw(X).T
-        y = np.exp(raw) if self.out_activation_ == "exp" else raw
+        with np.errstate(over="ignore"):
+            y = np.exp(raw) if self.out_activation_ == "exp" else raw
         return y[:, 0] if self._target_ndim == 1 else np.ascontiguousarray(y)
 
     def __sklearn_tags__(self) -> Any:

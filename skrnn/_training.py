@@ -204,6 +204,9 @@ class _Stochastic:
         total_loss = total_weight = 0.0
         batches = minibatches(data.sequences.lengths[data.index], options.batch_size, run.rng, shuffle=options.shuffle)
         for number, positions in enumerate(batches):
+            if interrupted():
+                _warn("Training interrupted by the user; the weights after the last complete update are kept.")
+                return None
             batch = Batch(data.sequences, data.index[positions], data.y, data.weight)
             loss, clipped, finite = self.update(batch, run.n_iter - self.first_epoch + number / n_batches)
             if not finite:
@@ -215,9 +218,6 @@ class _Stochastic:
             weight = data.weight[batch.index].sum()
             total_loss += loss * weight
             total_weight += weight
-            if interrupted():
-                _warn("Training interrupted by the user; the weights after the last complete update are kept.")
-                return None
         run.n_iter += 1
         return float(total_loss / total_weight)
 
@@ -230,16 +230,18 @@ class _Stochastic:
             return loss, clipped, False
         schedule = SCHEDULES[options.learning_rate]
         factor = schedule(self.solver.n_updates + 1, epochs_done / options.max_iter, options.power_t)
-        self.solver.step(theta, grad, options.learning_rate_init * self.run.rate_factor * factor)
-        return loss, clipped, True
+        finite = self.solver.step(theta, grad, options.learning_rate_init * self.run.rate_factor * factor)
+        return loss, clipped, finite
 
     def diverged(self, number: int) -> None:
         """Warn, or raise if there are no good weights to keep."""
         where = f"in epoch {self.run.n_iter + 1}, batch {number + 1}"
         remedy = "Lower learning_rate_init, set clip_norm or clip_value, or scale X and y."
         if self.run.n_updates == 0:
-            raise ValueError(f"Loss or gradient is not finite {where}, before any update. {remedy}")
-        _warn(f"Loss or gradient became non-finite {where}; the weights of the last finite update are kept. {remedy}")
+            raise ValueError(f"The loss, gradient or update is not finite {where}, before any update. {remedy}")
+        _warn(
+            f"The loss, gradient or update became non-finite {where}; the last finite weights are kept. {remedy}"
+        )
 
 
 def train_lbfgs(network: Network, run: Run, data: Data, options: Options) -> None:

@@ -69,7 +69,7 @@ def steps(monkeypatch):
 
     def recording_step(self, theta, grad, learning_rate):
         record.append((learning_rate, grad.copy()))
-        step(self, theta, grad, learning_rate)
+        return step(self, theta, grad, learning_rate)
 
     monkeypatch.setattr(Solver, "step", recording_step)
     return record
@@ -1028,3 +1028,24 @@ def test_lbfgs_beats_a_short_training_by_adam():
     adam = new(RNNRegressor, max_iter=20).fit(X, y)
     assert mean_squared_error(y, lbfgs.predict(X)) < mean_squared_error(y, adam.predict(X)) / 10
     assert r2_score(y, lbfgs.predict(X)) > 0.99
+
+
+# -------------------------------------------------------------------- updates that are not finite
+
+
+@each_solver
+def test_an_update_that_is_not_finite_is_not_made(solver):
+    instance = SOLVERS[solver](3, np.dtype(np.float64))
+    theta = np.arange(3.0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        assert not instance.step(theta, np.full(3, 1e10), 1e308)
+    assert_array_equal(theta, np.arange(3.0))
+    assert instance.step(theta, np.full(3, 1e10), 1e-12)
+    assert (theta < np.arange(3.0)).all()
+
+
+def test_training_does_not_go_on_with_a_loss_of_another_link():
+    X, y = make_data()
+    reg = new(RNNRegressor).fit(X, y)
+    with pytest.raises(ValueError, match="loss of another link"):
+        reg.set_params(loss="poisson").partial_fit(X, np.abs(y))

@@ -5,6 +5,7 @@ A solver's state is its ``state`` dict of plain arrays and an integer, so it can
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -40,13 +41,21 @@ class Solver(ABC):
         """Copies of the vectors and the number of updates so far."""
         return {"n_updates": self.n_updates, **{name: getattr(self, name).copy() for name in self.vectors}}
 
-    def step(self, theta: Vector, grad: Vector, learning_rate: float) -> None:
-        """Update ``theta`` in place; ``grad`` may be overwritten."""
+    def step(self, theta: Vector, grad: Vector, learning_rate: float) -> bool:
+        """Update ``theta`` in place and return True, or leave it and return False if the update is not finite.
+
+        ``grad`` may be overwritten.
+        """
         self.n_updates += 1
-        self._step(theta, grad, learning_rate)
+        update = self._update(grad, learning_rate)
+        if not math.isfinite(float(np.dot(update, update))):
+            return False
+        theta -= update
+        return True
 
     @abstractmethod
-    def _step(self, theta: Vector, grad: Vector, learning_rate: float) -> None: ...
+    def _update(self, grad: Vector, learning_rate: float) -> Vector:
+        """Take in a gradient and return, in ``_work``, what is to be subtracted from the parameters."""
 
 
 class SGD(Solver):
@@ -77,7 +86,7 @@ class SGD(Solver):
         super().__init__(size, dtype, state)
         self.momentum, self.nesterov = momentum, nesterov
 
-    def _step(self, theta: Vector, grad: Vector, learning_rate: float) -> None:
+    def _update(self, grad: Vector, learning_rate: float) -> Vector:
         velocity, update = self.velocity, self._work
         velocity *= self.momentum
         velocity += grad
@@ -87,7 +96,7 @@ class SGD(Solver):
             update *= learning_rate
         else:
             np.multiply(velocity, learning_rate, out=update)
-        theta -= update
+        return update
 
 
 class Adam(Solver):
@@ -121,7 +130,7 @@ class Adam(Solver):
         super().__init__(size, dtype, state)
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
 
-    def _step(self, theta: Vector, grad: Vector, learning_rate: float) -> None:
+    def _update(self, grad: Vector, learning_rate: float) -> Vector:
         m, v, update = self.first_moment, self.second_moment, self._work
         # bias-corrected means are the sums times these
         mean_1 = (1 - self.beta_1) / (1 - self.beta_1**self.n_updates)
@@ -134,7 +143,7 @@ class Adam(Solver):
         update += self.epsilon / mean_2**0.5
         np.divide(m, update, out=update)
         update *= learning_rate * mean_1 / mean_2**0.5
-        theta -= update
+        return update
 
 
 class RMSprop(Solver):
@@ -163,7 +172,7 @@ class RMSprop(Solver):
         super().__init__(size, dtype, state)
         self.beta_2, self.epsilon = beta_2, epsilon
 
-    def _step(self, theta: Vector, grad: Vector, learning_rate: float) -> None:
+    def _update(self, grad: Vector, learning_rate: float) -> Vector:
         v, update = self.second_moment, self._work
         v *= self.beta_2
         np.multiply(grad, grad, out=update)
@@ -173,7 +182,7 @@ class RMSprop(Solver):
         update += self.epsilon
         np.divide(grad, update, out=update)
         update *= learning_rate
-        theta -= update
+        return update
 
 
 SOLVERS: dict[str, type[Solver]] = {"adam": Adam, "sgd": SGD, "rmsprop": RMSprop}
