@@ -86,7 +86,8 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
 
         - "constant": ``learning_rate_init``;
         - "invscaling": ``learning_rate_init / t ** power_t`` at update ``t``;
-        - "adaptive": constant, and divided by 5 each time ``n_iter_no_change`` epochs brought no improvement by ``tol``;
+        - "adaptive": constant, and divided by 5 each time more than ``n_iter_no_change`` epochs brought no improvement by
+          ``tol``;
           training stops when it falls below 1e-6;
         - "cosine": half a cosine, from ``learning_rate_init`` down to zero after ``max_iter`` epochs.
 
