@@ -239,9 +239,7 @@ class _Stochastic:
         remedy = "Lower learning_rate_init, set clip_norm or clip_value, or scale X and y."
         if self.run.n_updates == 0:
             raise ValueError(f"The loss, gradient or update is not finite {where}, before any update. {remedy}")
-        _warn(
-            f"The loss, gradient or update became non-finite {where}; the last finite weights are kept. {remedy}"
-        )
+        _warn(f"The loss, gradient or update became non-finite {where}; the last finite weights are kept. {remedy}")
 
 
 def train_lbfgs(network: Network, run: Run, data: Data, options: Options) -> None:

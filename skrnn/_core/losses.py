@@ -45,10 +45,10 @@ class MulticlassLogLoss(Loss):
 
     def value_and_gradient(self, raw: FloatArray, y: NDArray[Any], weight: FloatArray, out: FloatArray) -> float:
         columns = np.arange(len(y))
-        np.subtract(raw, raw.max(axis=0), out=out)
+        np.subtract(raw, np.maximum.reduce(raw, axis=0), out=out)
         log_likelihood = out[y, columns]
         np.exp(out, out=out)
-        total = out.sum(axis=0)
+        total = np.add.reduce(out, axis=0)
         out *= weight / total
         out[y, columns] -= weight
         return float(np.dot(weight, np.log(total) - log_likelihood))
