@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, Self
 
@@ -186,13 +187,12 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         """Epochs until a stopping rule ends them, with a validation share if there is to be one."""
         validate = None
         if self.early_stopping:
-            run.best_validation_score = -np.inf  # of this share, which is drawn anew
             held_in, held_out = self._split(data, run.rng)
-            data, whole = Data(data.sequences, data.y, data.weight, held_in), data
-            y, weight = whole.y[..., held_out], whole.weight[held_out]
+            y, weight = data.y[..., held_out], data.weight[held_out]
+            data = replace(data, index=held_in)
 
             def validate(theta: NDArray[Any]) -> float:
-                return self._validation_score(_raw_predictions(network, theta, whole.sequences, held_out), y, weight)
+                return self._validation_score(_raw_predictions(network, theta, data.sequences, held_out), y, weight)
 
         options = self._options(len(data.index))
         train(network, run, data, options, n_epochs=self.max_iter, first_epoch=run.n_iter, validate=validate)
@@ -233,7 +233,7 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
 
     def _check_weight(self, sample_weight: Any, sequences: Sequences) -> NDArray[Any]:
         weight: NDArray[Any] = _check_sample_weight(
-            sample_weight, sequences.lengths, dtype=sequences.values.dtype, ensure_non_negative=True
+            sample_weight, sequences.lengths, dtype=np.float64, ensure_non_negative=True
         )
         if not weight.any():
             raise ValueError("sample_weight is all zero; at least one sequence needs a positive weight.")
@@ -298,7 +298,6 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
             n_iter=self.n_iter_,
             t=self.t_,
             best_loss=min(self.loss_curve_, default=np.inf),
-            best_validation_score=-np.inf if self.best_validation_score_ is None else self.best_validation_score_,
             loss_curve=list(self.loss_curve_),
             validation_scores=list(self.validation_scores_ or ()),
             **state,
@@ -320,7 +319,7 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         self.n_iter_, self.t_ = run.n_iter, run.t
         self.loss_curve_ = run.loss_curve
         self.loss_ = run.loss_curve[-1] if run.loss_curve else np.nan
-        validated = bool(run.validation_scores)
+        validated = run.best_theta is not None
         self.best_loss_ = None if validated else run.best_loss
         self.validation_scores_ = run.validation_scores if validated else None
         self.best_validation_score_ = run.best_validation_score if validated else None
@@ -355,7 +354,7 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
 
     def _fitted_network(self) -> Network:
         check_is_fitted(self, "_theta")
-        return Network(Architecture(**self._architecture), self._new_loss())
+        return Network(Architecture(**self._architecture))
 
     def _raw(self, X: Any) -> NDArray[Any]:
         """Raw predictions (n_outputs_, n_sequences)."""

@@ -87,8 +87,7 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
         - "constant": ``learning_rate_init``;
         - "invscaling": ``learning_rate_init / t ** power_t`` at update ``t``;
         - "adaptive": constant, and divided by 5 each time more than ``n_iter_no_change`` epochs brought no improvement by
-          ``tol``;
-          training stops when it falls below 1e-6;
+          ``tol``; training stops when it falls below 1e-6;
         - "cosine": half a cosine, from ``learning_rate_init`` down to zero after ``max_iter`` epochs.
 
     learning_rate_init : float, default=1e-3

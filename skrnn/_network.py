@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 DIRECTIONS = ("forward", "reverse")
 #: elements of the input blocks of a window in prediction, which then stay in the L2 cache
 WINDOW_ELEMENTS = 131072
+#: workspaces kept at a time: for the minibatch, the smaller last one, and chunks of a validation share
+MAX_WORKSPACES = 4
 
 
 class Architecture(NamedTuple):
@@ -45,13 +47,15 @@ class Network:
     Parameters
     ----------
     architecture : Architecture
-    loss : Loss
+    loss : Loss, optional
+        Needed by ``loss_and_gradient``, not for predictions.
     alpha : float, default=0
         Strength of the L2 penalty ``alpha / 2 * ||weights||^2``; biases are not penalised.
     """
 
-    def __init__(self, architecture: Architecture, loss: Loss, alpha: float = 0.0) -> None:
-        self.architecture, self.loss, self.alpha = architecture, loss, alpha
+    def __init__(self, architecture: Architecture, loss: Loss | None = None, alpha: float = 0.0) -> None:
+        self.architecture, self.alpha = architecture, alpha
+        self.loss: Any = loss
         self.n_directions = 2 if architecture.bidirectional else 1
         self.cells: list[list[Cell]] = []
         n_inputs = architecture.n_features
@@ -221,7 +225,7 @@ class Network:
         np.dot(workspace.draw, workspace.pooled.T, out=grads["readout"])
         np.dot(views["readout"].T, workspace.draw, out=workspace.dpooled)
         self._backward(workspace, batch, grads)
-        return loss + self._penalty(theta, batch.share, grad)
+        return float(loss + self._penalty(theta, batch.share, grad))
 
     def _backward(self, workspace: _Workspace, batch: Batch, grads: dict[str, FloatArray]) -> None:
         """From the gradient of the pooled states back through all layers and steps."""
@@ -264,12 +268,14 @@ class Network:
         return both
 
     def _workspace(self, batch: Batch, dtype: DTypeLike, *, training: bool) -> _Workspace:
-        """Return the workspace for this number of sequences, made anew only for a batch with more steps than any before."""
+        """Return the workspace for this number of sequences, made anew for a batch with more steps than any before."""
         key = batch.n_sequences, np.dtype(dtype), training
         workspace = self._workspaces.get(key)
         if workspace is None or workspace.longest < batch.n_steps:
-            workspace = _Workspace(self, batch.n_sequences, max(batch.longest, batch.n_steps), dtype, training)
-            self._workspaces[key] = workspace
+            self._workspaces.pop(key, None)
+            if len(self._workspaces) == MAX_WORKSPACES:
+                del self._workspaces[next(iter(self._workspaces))]
+            workspace = self._workspaces[key] = _Workspace(self, batch.n_sequences, batch.n_steps, dtype, training)
         return workspace
 
 

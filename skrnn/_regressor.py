@@ -87,8 +87,7 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
         - "constant": ``learning_rate_init``;
         - "invscaling": ``learning_rate_init / t ** power_t`` at update ``t``;
         - "adaptive": constant, and divided by 5 each time more than ``n_iter_no_change`` epochs brought no improvement by
-          ``tol``;
-          training stops when it falls below 1e-6;
+          ``tol``; training stops when it falls below 1e-6;
         - "cosine": half a cosine, from ``learning_rate_init`` down to zero after ``max_iter`` epochs.
 
     learning_rate_init : float, default=1e-3
@@ -380,13 +379,15 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
         return REGRESSION_LOSSES[self.loss](self.quantile)
 
     def _validation_score(self, raw: NDArray[Any], y: NDArray[Any], weight: NDArray[Any]) -> float:
-        """D²: one minus the loss relative to that of the best constant; R² for the squared error."""
-        loss, unused = self._new_loss(), np.empty_like(raw)
-        constant = np.broadcast_to(loss.base_rate(y, weight)[:, None], raw.shape).astype(raw.dtype)
-        of_constant = loss.value_and_gradient(constant, y, weight, unused)
-        if of_constant == 0:
-            return 0.0
-        return 1 - loss.value_and_gradient(raw, y, weight, unused) / of_constant
+        """Return D², one minus the loss relative to that of a constant, averaged over the outputs; R² for the squared error."""
+        loss, unused = self._new_loss(), np.empty_like(raw[:1])
+        scores = []
+        for k in range(len(y)):
+            constant = np.full_like(raw[:1], loss.base_rate(y[k : k + 1], weight)[0])
+            of_constant = loss.value_and_gradient(constant, y[k : k + 1], weight, unused)
+            of_network = loss.value_and_gradient(raw[k : k + 1], y[k : k + 1], weight, unused)
+            scores.append(1 - of_network / of_constant if of_constant > 0 else 0.0)
+        return float(np.mean(scores))
 
     # ---------------------------------------------------------------- prediction
 

@@ -64,11 +64,14 @@ def single_threaded_blas() -> Iterator[None]:
 def deferred_interrupt() -> Iterator[Callable[[], bool]]:
     """Note Ctrl-C instead of raising KeyboardInterrupt, so that no update is torn; yield a function that tells of it.
 
-    A second Ctrl-C is raised. Nothing is changed outside the main thread, where Python delivers no signals, and where the
-    handler was not set from Python and so could not be restored.
+    A second Ctrl-C is raised. Nothing is changed outside the main thread, where Python delivers no signals, and where Ctrl-C
+    is ignored or has a handler of the user's own.
     """
     received: list[int] = []
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
         yield lambda: False
         return
 

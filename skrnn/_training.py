@@ -28,6 +28,8 @@ from .sequences import Batch, Sequences
 LENGTH_JITTER = 0.2
 #: sequences of a chunk where the batch size is not the user's: L-BFGS and prediction
 CHUNK_SIZE = 256
+#: steps of all sequences of such a chunk
+CHUNK_STEPS = 32768
 #: "adaptive" divides the learning rate by this, and stops below the least factor that is worth a try
 ADAPTIVE_DIVISOR = 5.0
 ADAPTIVE_LEAST_RATE = 1e-6
@@ -101,20 +103,28 @@ def minibatches(
     """Yield the positions of each minibatch: all once, shuffled, in batches of similar lengths (or as they come)."""
     n = len(lengths)
     order = rng.permutation(n) if shuffle else np.arange(n)
-    starts = np.arange(0, n, batch_size)
+    sizes = np.full(-(-n // batch_size), batch_size)
+    sizes[-1] = n - batch_size * (len(sizes) - 1)
+    turns = np.arange(len(sizes))
     if shuffle and lengths.min() < lengths.max():
         jittered = lengths[order] * rng.uniform(1 - LENGTH_JITTER, 1 + LENGTH_JITTER, n)
         order = order[np.argsort(jittered, kind="stable")]
-        starts = rng.permutation(starts)
-    for start in starts:
-        yield order[start : start + batch_size]
+        sizes, turns = rng.permutation(sizes), rng.permutation(turns)  # the smaller batch may be of any length
+    batches = np.split(order, np.cumsum(sizes)[:-1])
+    for turn in turns:
+        yield batches[turn]
 
 
 def chunks(lengths: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
-    """Yield the positions of sequences of similar lengths, in chunks of bounded memory."""
+    """Yield the positions of sequences in chunks of bounded memory, none less than half as long as its longest."""
     order = np.argsort(-lengths, kind="stable")
-    for start in range(0, len(order), CHUNK_SIZE):
-        yield order[start : start + CHUNK_SIZE]
+    start = 0
+    while start < len(order):
+        longest = int(lengths[order[start]])
+        chunk = order[start : start + min(CHUNK_SIZE, max(1, CHUNK_STEPS // longest))]
+        chunk = chunk[2 * lengths[chunk] >= longest]
+        yield chunk
+        start += len(chunk)
 
 
 def train(
@@ -143,11 +153,11 @@ def train(
     """
     if options.learning_rate != "adaptive":
         run.rate_factor = 1.0
-    stochastic = _Stochastic(network, run, data, options, first_epoch)
+    minibatch_training = _MinibatchTraining(network, run, data, options, first_epoch)
     without_improvement = 0
     with deferred_interrupt() as interrupted:
         for _ in range(n_epochs):
-            loss = stochastic.epoch(interrupted)
+            loss = minibatch_training.epoch(interrupted)
             if loss is None:
                 break
             improved = _record(run, loss, None if validate is None else validate(run.theta), options)
@@ -165,7 +175,7 @@ def train(
                     f"Maximum iterations ({options.max_iter}) reached and the optimization hasn't converged yet. "
                     "Increase max_iter, or anneal with learning_rate='cosine'."
                 )
-    run.solver_state = stochastic.solver.state | {"solver": options.solver}
+    run.solver_state = minibatch_training.solver.state | {"solver": options.solver}
     if validate is not None and run.best_theta is not None:
         run.theta[...] = run.best_theta
 
@@ -187,7 +197,7 @@ def _record(run: Run, loss: float, score: float | None, options: Options) -> boo
     return improved
 
 
-class _Stochastic:
+class _MinibatchTraining:
     """One epoch after another of clipped minibatch updates."""
 
     def __init__(self, network: Network, run: Run, data: Data, options: Options, first_epoch: int) -> None:

@@ -127,7 +127,7 @@ class Batch:
         total: float | None = None,
     ) -> None:
         lengths = sequences.lengths[index]
-        self.sequences, self.longest, self.n_sequences = sequences, sequences.longest, len(index)
+        self.sequences, self.n_sequences = sequences, len(index)
         self.entries = [(0, slice(0, self.n_sequences))]
         if not sequences.are_equal:
             order = np.argsort(-lengths, kind="stable")
@@ -140,7 +140,7 @@ class Batch:
         if weight is not None:
             weight = weight[index]
             whole = weight.sum()
-            self.weight = weight / (whole if total is None else total)
+            self.weight = np.asarray(weight / (whole if total is None else total), sequences.values.dtype)
             self.share = 1.0 if total is None else float(whole / total)
 
     def entries_from(self, start: int) -> list[tuple[int, slice]]:

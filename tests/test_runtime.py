@@ -203,29 +203,45 @@ def handler():
     signal.signal(signal.SIGINT, previous)
 
 
-def test_an_interrupt_is_noted_and_the_handler_given_back(handler):
+def test_an_interrupt_is_noted_and_the_handler_given_back():
     with deferred_interrupt() as interrupted:
         assert not interrupted()
         signal.raise_signal(signal.SIGINT)
         assert interrupted()
-        assert not handler.received
-    assert signal.getsignal(signal.SIGINT) is handler
-    signal.raise_signal(signal.SIGINT)
-    assert len(handler.received) == 1
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
 
 
-def test_a_second_interrupt_is_raised(handler):
+def test_a_second_interrupt_is_raised():
     with deferred_interrupt():
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is handler
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_the_handler_is_given_back_after_an_error(handler):
+def test_the_handler_is_given_back_after_an_error():
     with pytest.raises(ZeroDivisionError), deferred_interrupt():
         raise ZeroDivisionError
-    assert signal.getsignal(signal.SIGINT) is handler
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_handler_of_the_user_is_called_and_training_goes_on(handler):
+    with deferred_interrupt() as interrupted:
+        signal.raise_signal(signal.SIGINT)
+        assert not interrupted()
+    assert len(handler.received) == 1
+
+
+def test_an_interrupt_that_is_ignored_stays_ignored():
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with deferred_interrupt() as interrupted:
+            signal.raise_signal(signal.SIGINT)
+            assert not interrupted()
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def test_a_handler_that_was_not_set_from_python_is_left_alone(monkeypatch):

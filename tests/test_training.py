@@ -1049,3 +1049,69 @@ def test_training_does_not_go_on_with_a_loss_of_another_link():
     reg = new(RNNRegressor).fit(X, y)
     with pytest.raises(ValueError, match="loss of another link"):
         reg.set_params(loss="poisson").partial_fit(X, np.abs(y))
+
+
+# -------------------------------------------------------------------- found in review
+
+
+def test_no_sequence_is_always_in_the_smaller_batch():
+    """It would weigh several times as much as others, as each batch is normalised by its own weight."""
+    lengths = np.append(np.full(128, 20) + np.arange(128) % 40, 150)
+    rng = np.random.RandomState(0)
+    alone = [len(batch) for _ in range(200) for batch in minibatches(lengths, 32, rng, shuffle=True) if 128 in batch]
+    assert 0 < np.mean(np.array(alone) == 1) < 0.5
+
+
+@pytest.mark.parametrize("value", [3e38, 1e-45])
+def test_clipping_by_norm_survives_the_ends_of_float32(value):
+    grad = np.full(1000, value, np.float32)
+    with np.errstate(over="ignore"):
+        clip(grad, None, 1e-3)
+    assert_allclose(np.sqrt(np.sum(grad.astype(np.float64) ** 2)), min(1e-3, np.sqrt(1000) * np.float32(value)), rtol=1e-5)
+
+
+def test_chunks_bound_the_steps_and_the_padding(monkeypatch):
+    monkeypatch.setattr(_training, "CHUNK_STEPS", 1000)
+    lengths = np.random.RandomState(0).permutation(np.r_[3000, np.full(30, 100), np.full(50, 20)])
+    parts = list(_training.chunks(lengths))
+    assert sorted(np.concatenate(parts).tolist()) == list(range(len(lengths)))
+    for part in parts:
+        assert len(part) == 1 or len(part) * lengths[part].max() <= 1000
+        assert 2 * lengths[part].min() >= lengths[part].max()
+
+
+def test_validation_attributes_are_of_the_last_call():
+    X, y = make_data(n=80)
+    reg = new(RNNRegressor, early_stopping=True, warm_start=True).fit(X, y)
+    assert reg.best_loss_ is None
+    reg.set_params(early_stopping=False).fit(X, y)
+    assert reg.validation_scores_ is None
+    assert reg.best_validation_score_ is None
+    assert reg.best_loss_ == min(reg.loss_curve_)
+
+
+def test_the_validation_score_averages_over_outputs_as_score_does(held_out):
+    X, y = make_data(n=80)
+    y = np.column_stack([y, 100 * np.random.default_rng(0).normal(size=80)])
+    reg = new(RNNRegressor, early_stopping=True).fit(X, y)
+    test = held_out[0][1]
+    assert_allclose(reg.score(X[test], y[test]), reg.best_validation_score_, rtol=1e-10)
+
+
+def test_tiny_weights_of_float32_sequences_are_weights():
+    X, y = make_data(n=20)
+    X = np.asarray(X, np.float32)
+    tiny = new(RNNRegressor, alpha=0).fit(X, y, np.full(20, 1e-60))
+    assert_allclose(tiny.predict(X), new(RNNRegressor, alpha=0).fit(X, y).predict(X), rtol=1e-5)
+
+
+@each_estimator
+def test_prediction_does_not_depend_on_parameters_set_since(Estimator):
+    X, y = make_data()
+    estimator = new(Estimator).fit(X, y)
+    before = estimator.predict(X)
+    if Estimator is RNNRegressor:
+        estimator.set_params(loss="nonsense")
+    estimator.set_params(cell="nonsense", hidden_layer_sizes=99)
+    assert_array_equal(estimator.predict(X), before)
+    assert estimator.coefs_["readout"].shape[0] == estimator.n_outputs_

@@ -18,7 +18,7 @@ import numpy as np
 from .parameters import FloatArray
 from .workspace import Tape
 
-#: how often, in steps, gradients of the state that have all but vanished are set to zero: denormal numbers slow a CPU down
+#: steps, at least, after which gradients of the state that have all but vanished are zeroed: denormal numbers slow a CPU down
 VANISHING_STEPS = 8
 #: (step, columns): the sequences of these columns take their first step here
 Entry = tuple[int, slice]
@@ -60,8 +60,8 @@ def backward(
 ) -> None:
     """Propagate the gradient of the state after ``n_steps`` steps, ``tape.dstate``, back through them.
 
-    Blocks of steps are taken from the last to the first: their local derivatives at once, then step by step the gradient
-    of the state, then one product that adds the block to the weight gradients.
+    Blocks of steps are taken from the last to the first: step by step the gradient of the state, then one product that
+    adds the block to the weight gradients.
 
     Parameters
     ----------

@@ -40,10 +40,11 @@ def clip(grad: NDArray[np.floating], clip_value: float | None, clip_norm: float 
         np.clip(grad, -clip_value, clip_value, out=grad)
         length, clipped = norm(grad), True
     if clip_norm is not None and length > clip_norm:
-        if length > np.finfo(grad.dtype).max * clip_norm:  # the quotient would vanish
-            grad /= length
-            grad *= clip_norm
-        else:
-            grad *= clip_norm / length
+        limits, factor = np.finfo(grad.dtype), clip_norm / length
+        if factor < limits.tiny or length > limits.max:  # the factor or the length is beyond this precision, the result is not
+            scale = float(np.abs(grad).max())
+            grad /= scale
+            factor = clip_norm / (length / scale)
+        grad *= factor
         length, clipped = clip_norm, True
     return length, clipped
