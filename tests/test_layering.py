@@ -19,13 +19,13 @@ LAYERS = {
     "_network": ({"_core"}, {"numpy", "scipy"}),
     "_training": (
         {"_network", "_core", "_optim", "_runtime", "sequences"},
-        {"numpy", "scipy", "sklearn", "joblib", "threadpoolctl"},
+        {"numpy", "scipy", "sklearn"},
     ),
     "preprocessing": ({"sequences"}, {"numpy", "scipy", "sklearn"}),
     "datasets": ({"sequences"}, {"numpy", "scipy", "sklearn"}),
 }
 #: the scikit-learn face and what stands beside it may import any of the above and each other, but nothing above imports them
-TOP = {"__init__", "_base", "_classifier", "_regressor", "inspection", "export"}
+TOP = {"__init__", "_base", "_classifier", "_regressor"}
 MODULES = sorted(ROOT.rglob("*.py"))
 
 

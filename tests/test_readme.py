@@ -23,5 +23,7 @@ def test_ci_runs_the_commands_of_the_readme():
 
 
 def test_pictures_of_the_readme_exist():
-    for picture in re.findall(r"\]\((docs/\S+\.png)\)", README):
+    pictures = re.findall(r"\]\((docs/\S+\.png)\)", README)
+    assert pictures
+    for picture in pictures:
         assert (ROOT / picture).is_file()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skrnn.datasets._japanese_vowels import load_japanese_vowels
-from skrnn.datasets._synthetic import make_adding, make_copy_memory, make_temporal_order
+from ._japanese_vowels import load_japanese_vowels
+from ._synthetic import make_adding, make_copy_memory, make_temporal_order
 
 __all__ = ["load_japanese_vowels", "make_adding", "make_copy_memory", "make_temporal_order"]
