@@ -7,6 +7,7 @@ more than a small matrix product.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import DTypeLike
 from scipy.linalg import blas
 
 from .cells import Cell
-from .parameters import FloatArray
+from .parameters import FloatArray, Shape
 
 #: elements of the adjoints of a block of steps, which then stay in the L2 cache until they are added to the weight gradient
 BLOCK_ELEMENTS = 65536
@@ -22,6 +23,17 @@ BLOCK_ELEMENTS = 65536
 BLOCK_STEPS = 64
 #: columns (steps times sequences) below which a weight-gradient product would be too narrow to be fast
 BLOCK_COLUMNS = 128
+#: bytes
+CACHE_LINE = 64
+
+
+def aligned_zeros(shape: Shape, dtype: DTypeLike) -> FloatArray:
+    """Like ``np.zeros``, but at the start of a cache line: vector instructions are then up to twice as fast."""
+    dtype = np.dtype(dtype)
+    n_bytes = math.prod(shape) * dtype.itemsize
+    buffer = np.zeros(n_bytes + CACHE_LINE, np.uint8)
+    start = -buffer.ctypes.data % CACHE_LINE
+    return buffer[start : start + n_bytes].view(dtype).reshape(shape)
 
 
 class Tape:
@@ -43,18 +55,18 @@ class Tape:
         H, R, N, T = cell.n_hidden, cell.n_block, n_sequences, n_steps
         self.cell, self.n_sequences, self.n_steps, self.training = cell, N, T, training
         self.half, self.one = np.array(0.5, dtype), np.array(1, dtype)
-        self.hx = np.zeros((T + 1, R, N), dtype)
-        self.kept = np.zeros((T + 1 if training else 1, cell.n_kept, H, N), dtype)
-        self.scratch = np.empty((cell.n_scratch, H, N), dtype)
-        self.W = np.zeros((cell.n_rows * H, R), dtype)
+        self.hx = aligned_zeros((T + 1, R, N), dtype)
+        self.kept = aligned_zeros((T + 1 if training else 1, cell.n_kept, H, N), dtype)
+        self.scratch = aligned_zeros((cell.n_scratch, H, N), dtype)
+        self.W = aligned_zeros((cell.n_rows * H, R), dtype)
         self.step_views = [cell.step_views(self, t, self.kept_row(t)) for t in range(T)]
         if training:
             self.block = max(1, -(-BLOCK_COLUMNS // N), min(BLOCK_STEPS, BLOCK_ELEMENTS // (cell.n_adjoint * H * N)))
-            self.Wt = np.empty((R, cell.n_rows * H), dtype)
-            self.dstate = np.zeros((cell.n_states, H, N), dtype)
-            self.dinitial = np.zeros_like(self.dstate)
-            self.adjoints = np.empty((self.block, cell.n_adjoint, H, N), dtype)
-            self.flat = np.empty((cell.n_rows * H + R) * self.block * N, dtype)
+            self.Wt = aligned_zeros((R, cell.n_rows * H), dtype)
+            self.dstate = aligned_zeros((cell.n_states, H, N), dtype)
+            self.dinitial = aligned_zeros(self.dstate.shape, dtype)
+            self.adjoints = aligned_zeros((self.block, cell.n_adjoint, H, N), dtype)
+            self.flat = aligned_zeros(((cell.n_rows * H + R) * self.block * N,), dtype)
             self.adjoint_views = [cell.adjoint_views(self, t, t % self.block) for t in range(T)]
             self.negligible = 1e8 * float(np.finfo(self.hx.dtype).tiny)
             self.gemm = blas.sgemm if self.hx.dtype == np.float32 else blas.dgemm

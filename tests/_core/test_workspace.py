@@ -107,3 +107,16 @@ def test_blocks_are_neither_too_narrow_nor_too_large(n_sequences, n_hidden, bloc
     assert tape.block == block
     assert block * n_sequences >= workspace.BLOCK_COLUMNS
     assert len(tape.adjoints) == block
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(3,), (5, 2, 7), (0, 4)])
+def test_buffers_begin_at_a_cache_line_and_are_zero(shape, dtype):
+    buffers = [workspace.aligned_zeros(shape, dtype) for _ in range(5)]
+    for buffer in buffers:
+        assert buffer.shape == shape
+        assert buffer.dtype == dtype
+        assert not buffer.any()
+        assert buffer.flags.c_contiguous
+        assert buffer.flags.writeable
+        assert buffer.ctypes.data % 64 == 0 or not buffer.size

@@ -81,14 +81,17 @@ def torch_step(cell, X, y, hidden):
 
 
 def medians(steps, seconds):
-    """Median time of each step in milliseconds, rounds of all of them in turn."""
+    """Median time of each step in milliseconds, rounds of all of them in turn, each about as long as the others."""
+    times, rounds = [[] for _ in steps], []
     for step in steps:
         step(), step()
-    times = [[] for _ in steps]
+        begin = time.perf_counter()
+        step()
+        rounds.append(max(3, int(0.02 / (time.perf_counter() - begin))))
     start = time.perf_counter()
     while time.perf_counter() - start < seconds * len(steps) or len(times[0]) < 5:
-        for step, of_step in zip(steps, times, strict=True):
-            for _ in range(3):
+        for step, of_step, n in zip(steps, times, rounds, strict=True):
+            for _ in range(n):
                 begin = time.perf_counter()
                 step()
                 of_step.append(time.perf_counter() - begin)
