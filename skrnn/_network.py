@@ -65,10 +65,15 @@ class Network:
         self.poolings = [POOLINGS[name] for name in architecture.pooling]
         self.at_end = all(pooling.at_end for pooling in self.poolings)
         self.n_pooled = len(self.poolings) * n_inputs
-        shapes = {
-            f"{_name(layer, direction)}.{name}": shape
+        #: by layer and direction: the cell's name of a parameter -> its name in the layout
+        self.names = [
+            [{name: f"{_name(layer, direction)}.{name}" for name in cell.shapes()} for direction, cell in enumerate(cells)]
             for layer, cells in enumerate(self.cells)
-            for direction, cell in enumerate(cells)
+        ]
+        shapes = {
+            names[name]: shape
+            for cells, names_of_layer in zip(self.cells, self.names, strict=True)
+            for cell, names in zip(cells, names_of_layer, strict=True)
             for name, shape in cell.shapes().items()
         }
         self.layout = Layout(shapes | {"readout": (architecture.n_raw, self.n_pooled + 1)})
@@ -87,7 +92,7 @@ class Network:
         views = self.layout.views(theta)
         for layer, cells in enumerate(self.cells):
             for direction, cell in enumerate(cells):
-                yield _name(layer, direction), cell.gates(self._weights(views, layer, direction))
+                yield _name(layer, direction), cell.gates(self.weights_of(views, layer, direction))
 
     def named(self, theta: FloatArray) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
         """Return views of the weights and of the biases, by ``layer.direction.gate.kind``."""
@@ -103,8 +108,9 @@ class Network:
         weights["readout"], biases["readout"] = readout[:, :-1], readout[:, -1]
         return weights, biases
 
-    def _weights(self, views: dict[str, FloatArray], layer: int, direction: int) -> dict[str, FloatArray]:
-        return {name: views[f"{_name(layer, direction)}.{name}"] for name in self.cells[layer][direction].shapes()}
+    def weights_of(self, views: dict[str, FloatArray], layer: int, direction: int) -> dict[str, FloatArray]:
+        """Return, of the named views of a vector, those of one cell, under the cell's own names."""
+        return {name: views[in_layout] for name, in_layout in self.names[layer][direction].items()}
 
     def initialize(
         self,
@@ -245,7 +251,7 @@ class Network:
                         if of_direction == direction:
                             tape.dstate[0] += dpooled
                 dx = workspace.dx[layer][direction][:n_steps] if layer else None
-                bptt.backward(tape, n_steps, entries, self._weights(grads, layer, direction), dy, dx)
+                bptt.backward(tape, n_steps, entries, self.weights_of(grads, layer, direction), dy, dx)
 
     def _unpool(self, workspace: _Workspace, direction: int, batch: Batch, dy: FloatArray) -> None:
         """Spread the gradient of the pooled states over the steps; none goes into the padding."""
@@ -305,7 +311,7 @@ class _Workspace:
         """Take the weights into the tapes."""
         for layer, tapes in enumerate(self.tapes):
             for direction, tape in enumerate(tapes):
-                tape.load(network._weights(views, layer, direction))
+                tape.load(network.weights_of(views, layer, direction))
 
     def windows(self, n_steps: int) -> Iterator[tuple[int, int]]:
         """Yield ``(start, stop)`` of consecutive windows over ``n_steps`` steps."""

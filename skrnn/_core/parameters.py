@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import TypeAlias
@@ -27,13 +28,12 @@ class Layout:
 
     def __init__(self, shapes: Mapping[str, Shape]) -> None:
         self.shapes = dict(shapes)
+        stops = list(itertools.accumulate(math.prod(shape) for shape in self.shapes.values()))
         self.size = sum(math.prod(shape) for shape in self.shapes.values())
+        self._slices = [slice(start, stop) for start, stop in zip([0, *stops], stops, strict=False)]
 
     def views(self, theta: FloatArray) -> dict[str, FloatArray]:
         """Named views of ``theta``: writing to one writes to the vector."""
-        views, start = {}, 0
-        for name, shape in self.shapes.items():
-            stop = start + math.prod(shape)
-            views[name] = theta[start:stop].reshape(shape)
-            start = stop
-        return views
+        return {
+            name: theta[where].reshape(shape) for (name, shape), where in zip(self.shapes.items(), self._slices, strict=True)
+        }

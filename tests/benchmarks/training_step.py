@@ -101,15 +101,15 @@ def medians(steps, seconds):
 def main(peers):
     """Print the table for this package and ``peers``, functions like ``torch_step`` by name."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1, help="of PyTorch; fit uses one")
     parser.add_argument("--dtype", default="float32", choices=["float32", "float64"])
     parser.add_argument("--seconds", type=float, default=0.7, help="for each competitor and grid point")
     args = parser.parse_args()
     rng, write = np.random.default_rng(0), sys.stdout.write
-    write(f"{args.threads} thread(s), {args.dtype}; milliseconds a training step, and ratios to skrnn\n")
+    write(f"{args.dtype}, PyTorch on {args.threads} thread(s); milliseconds a training step, and ratios to skrnn\n")
     write(f"{'cell':5}{'N':>4}{'T':>5}{'F':>4}{'H':>5} |{'skrnn':>9}" + "".join(f"{p:>11}{'ratio':>7}" for p in peers) + "\n")
     ratios = {peer: [] for peer in peers}
-    with threadpool_limits(args.threads, user_api="blas"):
+    with threadpool_limits(1, user_api="blas"):  # as in fit
         for N, T, F, H in GRID:
             X = rng.standard_normal((N, T, F)).astype(args.dtype)
             y = rng.integers(0, N_CLASSES, N)
