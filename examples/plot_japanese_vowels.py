@@ -77,12 +77,11 @@ middle.legend(frameon=False)
 for axes in (left, middle):
     axes.xaxis.get_major_locator().set_params(integer=True)
 
-image = right.imshow(scores, cmap="viridis", aspect="auto")
+image = right.imshow(scores, cmap="viridis", aspect="auto", vmin=0.9, vmax=1)
 names = [str(value) for value in grid["rnnclassifier__clip_value"]]
 right.set_yticks(range(len(names)), names)
 right.set_xticks(range(scores.shape[1]), [name.replace("_", "\n") for name in grid["rnnclassifier__init_scheme"]])
 right.set(title="Cross-validated accuracy", xlabel="init scheme", ylabel="clip value")
 for row, column in np.ndindex(scores.shape):
-    dark = scores[row, column] < scores.mean()
-    right.text(column, row, f"{scores[row, column]:.3f}", ha="center", va="center", color="white" if dark else "black")
+    right.text(column, row, f"{scores[row, column]:.3f}", ha="center", va="center", color="white")
 figure.savefig("japanese_vowels.png", dpi=150)

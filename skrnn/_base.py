@@ -436,6 +436,6 @@ def computing() -> Iterator[None]:
 def _raw_predictions(network: Network, theta: NDArray[Any], sequences: Sequences, index: NDArray[np.intp]) -> NDArray[Any]:
     """Raw predictions (n_raw, len(index))."""
     raw = np.empty((network.architecture.n_raw, len(index)), theta.dtype)
-    for positions in chunks(sequences.lengths[index]):
+    for positions in chunks(sequences.lengths[index], in_windows=network.n_directions == 1):
         raw[:, positions] = network.raw_predictions(theta, Batch(sequences, index[positions]))
     return raw

@@ -329,6 +329,8 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
         check_classification_targets(y)
         if type_of_target(y, input_name="y") == "multilabel-indicator":
             labels = check_array(y.toarray() if issparse(y) else y, dtype=np.int64, input_name="y")
+            if not np.isin(labels, (0, 1)).all():
+                raise ValueError(f"Multilabel y must be an indicator matrix of 0 and 1, but it has {np.unique(labels)}.")
         else:
             labels = column_or_1d(y, warn=True)
         check_consistent_length(sequences.lengths, labels)

@@ -33,6 +33,8 @@ CHUNK_STEPS = 32768
 #: "adaptive" divides the learning rate by this, and stops below the least factor that is worth a try
 ADAPTIVE_DIVISOR = 5.0
 ADAPTIVE_LEAST_RATE = 1e-6
+#: a loss above this is divergence, even where it can still be computed
+LARGEST_LOSS = 1e150
 
 
 @dataclass(frozen=True)
@@ -115,13 +117,17 @@ def minibatches(
         yield batches[turn]
 
 
-def chunks(lengths: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
-    """Yield the positions of sequences in chunks of bounded memory, none less than half as long as its longest."""
+def chunks(lengths: NDArray[np.intp], *, in_windows: bool = False) -> Iterator[NDArray[np.intp]]:
+    """Yield the positions of sequences in chunks of bounded memory, none less than half as long as its longest.
+
+    Computation in windows needs no bound on the steps of a chunk.
+    """
     order = np.argsort(-lengths, kind="stable")
     start = 0
     while start < len(order):
         longest = int(lengths[order[start]])
-        chunk = order[start : start + min(CHUNK_SIZE, max(1, CHUNK_STEPS // longest))]
+        size = CHUNK_SIZE if in_windows else min(CHUNK_SIZE, max(1, CHUNK_STEPS // longest))
+        chunk = order[start : start + size]
         chunk = chunk[2 * lengths[chunk] >= longest]
         yield chunk
         start += len(chunk)
@@ -170,11 +176,13 @@ def train(
                     break
                 without_improvement = 0
         else:
-            if stop_early and options.learning_rate != "cosine":
+            if stop_early and options.learning_rate != "cosine" and not interrupted():
                 _warn(
                     f"Maximum iterations ({options.max_iter}) reached and the optimization hasn't converged yet. "
                     "Increase max_iter, or anneal with learning_rate='cosine'."
                 )
+        if interrupted():
+            _warn("Training interrupted by the user; the weights after the last complete update are kept.")
     run.solver_state = minibatch_training.solver.state | {"solver": options.solver}
     if validate is not None and run.best_theta is not None:
         run.theta[...] = run.best_theta
@@ -215,7 +223,6 @@ class _MinibatchTraining:
         batches = minibatches(data.sequences.lengths[data.index], options.batch_size, run.rng, shuffle=options.shuffle)
         for number, positions in enumerate(batches):
             if interrupted():
-                _warn("Training interrupted by the user; the weights after the last complete update are kept.")
                 return None
             batch = Batch(data.sequences, data.index[positions], data.y, data.weight)
             loss, clipped, finite = self.update(batch, run.n_iter - self.first_epoch + number / n_batches)
@@ -236,7 +243,7 @@ class _MinibatchTraining:
         options, theta, grad = self.options, self.run.theta, self.grad
         loss = self.network.loss_and_gradient(theta, batch, grad)
         norm, clipped = clip(grad, options.clip_value, options.clip_norm)
-        if not (math.isfinite(loss) and norm < self.largest_norm):
+        if not (loss < LARGEST_LOSS and norm < self.largest_norm):
             return loss, clipped, False
         schedule = SCHEDULES[options.learning_rate]
         factor = schedule(self.solver.n_updates + 1, epochs_done / options.max_iter, options.power_t)

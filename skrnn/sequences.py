@@ -86,8 +86,15 @@ def split_steps(values: NDArray[Any], lengths: NDArray[np.integer]) -> NDArray[n
     -------
     ndarray of shape (n_sequences,) and dtype object
         Member ``i`` is a view of shape ``(lengths[i], n_features)``.
+
+    Raises
+    ------
+    ValueError
+        If the lengths do not add up to the number of steps.
     """
     stops = np.cumsum(lengths)
+    if len(values) != lengths.sum():
+        raise ValueError(f"There are {len(values)} steps, but lengths add up to {lengths.sum()}.")
     return _as_object_array([values[a:b] for a, b in zip((stops - lengths).tolist(), stops.tolist(), strict=True)])
 
 
@@ -431,6 +438,11 @@ def from_long(
     ids : ndarray of shape (n_sequences,)
         The id of each sequence, sorted; a Series ``y`` with the ids as its index is brought to this order by ``y.loc[ids]``.
 
+    Raises
+    ------
+    ValueError
+        Where an id or a time is missing, or no column of values is left.
+
     Examples
     --------
     >>> import pandas as pd
@@ -447,8 +459,17 @@ def from_long(
     """
     if value_columns is None:
         value_columns = [name for name in frame.columns if name not in (id_column, time_column)]
+    if not value_columns:
+        raise ValueError("There is no column of values besides id_column and time_column.")
+    for name in (id_column, time_column):
+        column = frame[name]
+        if np.asarray(column.isna() if hasattr(column, "isna") else column.is_null()).any():
+            raise ValueError(f"Column {name!r} has missing values, so the steps can't be put in order.")
+    times = frame[time_column]
+    if hasattr(getattr(times, "cat", None), "codes"):
+        times = times.cat.codes  # pandas categories, in their order
     ids, which = np.unique(np.asarray(frame[id_column]), return_inverse=True)
-    order = np.lexsort((np.asarray(frame[time_column]), which))
+    order = np.lexsort((np.asarray(times), which))
     values = np.column_stack([np.asarray(frame[name]) for name in value_columns])
     return split_steps(values[order], np.bincount(which)), ids
 

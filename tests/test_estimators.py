@@ -1245,3 +1245,11 @@ def test_fit_says_nothing_but_that_it_has_not_converged(Estimator):
         warnings.simplefilter("always")
         new(Estimator).fit(X, y).predict(X)
     assert [str(w.message)[:18] for w in caught] == ["Maximum iterations"]
+
+
+@pytest.mark.parametrize("values", [(1, 2), (-1, 1), (0, 2)])
+def test_multilabel_targets_other_than_zero_and_one_are_refused(values):
+    X = np.random.default_rng(0).normal(size=(20, 4, 2))
+    y = np.where(X.sum(axis=1) > 0, *values)
+    with pytest.raises(ValueError, match="indicator matrix of 0 and 1"):
+        RNNClassifier(max_iter=1).fit(X, y)

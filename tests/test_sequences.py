@@ -447,3 +447,30 @@ def test_from_long_sorts_times_and_keeps_the_order_of_ties():
 def test_from_long_keeps_float32():
     frame = pd.DataFrame({"id": [1, 1], "t": [0, 1], "x": np.ones(2, np.float32)})
     assert from_long(frame, "id", "t")[0][0].dtype == np.float32
+
+
+def test_steps_that_do_not_add_up_are_refused():
+    with pytest.raises(ValueError, match="There are 5 steps, but lengths add up to 4"):
+        split_steps(np.ones((5, 1)), np.array([2, 2]))
+
+
+@pytest.mark.parametrize("column", ["id", "t"])
+def test_long_frames_with_missing_ids_or_times_are_refused(column):
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"id": [1.0, 1, 2], "t": [0.0, 1, 2], "v": [1, 2, 3]})
+    frame.loc[1, column] = np.nan
+    with pytest.raises(ValueError, match=f"Column '{column}' has missing values"):
+        from_long(frame, "id", "t")
+
+
+def test_long_frames_need_a_column_of_values():
+    pd = pytest.importorskip("pandas")
+    with pytest.raises(ValueError, match="no column of values"):
+        from_long(pd.DataFrame({"id": [1], "t": [0]}), "id", "t")
+
+
+def test_categories_are_times_in_their_own_order():
+    pd = pytest.importorskip("pandas")
+    times = pd.Categorical(["lo", "hi", "mid"], ["lo", "mid", "hi"], ordered=True)
+    X, _ = from_long(pd.DataFrame({"id": [1, 1, 1], "t": times, "v": [1, 3, 2]}), "id", "t")
+    assert X[0].ravel().tolist() == [1, 2, 3]

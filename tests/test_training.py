@@ -826,7 +826,8 @@ def test_huge_targets_are_refused_or_give_finite_weights(solver):
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_a_gradient_whose_squares_overflow_is_not_used(solver):
+def test_a_gradient_whose_squares_overflow_is_not_used(solver, monkeypatch):
+    monkeypatch.setattr(_training, "LARGEST_LOSS", math.inf)
     X, y = make_data()
     with pytest.raises(ValueError, match="not finite in epoch 1, batch 1"):
         new(RNNRegressor, solver=solver, clip_norm=None).fit(X, 2e153 * y)
@@ -1115,3 +1116,19 @@ def test_prediction_does_not_depend_on_parameters_set_since(Estimator):
     estimator.set_params(cell="nonsense", hidden_layer_sizes=99)
     assert_array_equal(estimator.predict(X), before)
     assert estimator.coefs_["readout"].shape[0] == estimator.n_outputs_
+
+
+@each_estimator
+def test_an_interrupt_in_the_last_minibatch_is_not_lost(Estimator, interrupt):
+    X, y = make_data()
+    estimator = new(Estimator, batch_size=1000)
+    interrupt(Solver, "step", 1)
+    with pytest.warns(ConvergenceWarning, match="interrupted by the user"):
+        estimator.partial_fit(X, y, **({"classes": np.unique(y)} if Estimator is RNNClassifier else {}))
+    assert estimator.n_iter_ == 1
+
+
+def test_a_loss_beyond_all_bounds_is_divergence():
+    X, y = make_data()
+    with pytest.raises(ValueError, match="not finite in epoch 1, batch 1"):
+        new(RNNClassifier, cell="rnn", activation="relu").fit(np.asarray(X) * 1e200, y > np.median(y))
