@@ -251,8 +251,8 @@ def _check_kind(x: Any, name: str) -> None:
         raise TypeError(f"{name} is an np.matrix, which is not supported. Convert it with np.asarray.")
     if np.ma.is_masked(x):
         raise ValueError(
-            f"{name} is a masked array with masked values, which may be padding or missing. Fill them; "
-            "skrnn.sequences.from_padded removes padding."
+            f"{name} is a masked array with masked values, which may be padding or missing. Fill them: of padding, "
+            "skrnn.sequences.from_padded(X.filled(np.nan)) makes sequences of unequal lengths."
         )
 
 
