@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
+from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 from sklearn.utils._param_validation import Options as OneOf
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
@@ -22,13 +22,13 @@ from ._core.cells import ACTIVATIONS, CELLS
 from ._core.initializers import INIT_SCHEMES
 from ._core.losses import Loss
 from ._core.pooling import POOLINGS
-from ._network import Architecture, Network
+from ._network import Architecture, Network, Stream, Unrolling
 from ._optim.schedules import SCHEDULES
 from ._optim.solvers import SOLVERS
 from ._runtime import single_threaded_blas
 from ._training import Data, Options, Run, chunks, train, train_lbfgs
 from ._version import __version__
-from .sequences import Batch, Sequences, check_sequences
+from .sequences import Batch, Sequences, check_sequences, check_steps, is_stepwise
 
 DEFAULT_BATCH_SIZE = 32
 #: version of the pickled state; raised when an older skrnn could not read it
@@ -47,10 +47,15 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         "activation": [StrOptions(set(ACTIVATIONS))],
         "bidirectional": ["boolean"],
         "pooling": [StrOptions(set(POOLINGS)), tuple, list],
+        "return_sequences": ["boolean"],
         "n_features_per_step": [Interval(Integral, 1, None, closed="left")],
         "init_scheme": [StrOptions(set(INIT_SCHEMES))],
         "recurrent_init_scheme": [StrOptions(set(INIT_SCHEMES))],
         "forget_bias": [Interval(Real, None, None, closed="neither"), StrOptions({"chrono"})],
+        "truncation_length": [Interval(Integral, 1, None, closed="left"), None],
+        "truncation_stride": [Interval(Integral, 1, None, closed="left"), None],
+        "checkpoint_interval": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"}), None],
+        "stateful": ["boolean"],
         "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
         "clip_value": [Interval(Real, 0, None, closed="neither"), None],
         "solver": [StrOptions({*SOLVERS, "lbfgs"})],
@@ -88,10 +93,15 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         activation: str = "tanh",
         bidirectional: bool = False,
         pooling: str | tuple[str, ...] = "last",
+        return_sequences: bool = False,
         n_features_per_step: int = 1,
         init_scheme: str = "glorot_uniform",
         recurrent_init_scheme: str = "orthogonal",
         forget_bias: float | Literal["chrono"] = 1.0,
+        truncation_length: int | None = None,
+        truncation_stride: int | None = None,
+        checkpoint_interval: int | Literal["auto"] | None = None,
+        stateful: bool = False,
         clip_norm: float | None = 1.0,
         clip_value: float | None = None,
         solver: str = "adam",
@@ -122,10 +132,15 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         self.activation = activation
         self.bidirectional = bidirectional
         self.pooling = pooling
+        self.return_sequences = return_sequences
         self.n_features_per_step = n_features_per_step
         self.init_scheme = init_scheme
         self.recurrent_init_scheme = recurrent_init_scheme
         self.forget_bias = forget_bias
+        self.truncation_length = truncation_length
+        self.truncation_stride = truncation_stride
+        self.checkpoint_interval = checkpoint_interval
+        self.stateful = stateful
         self.clip_norm = clip_norm
         self.clip_value = clip_value
         self.solver = solver
@@ -155,6 +170,7 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
     _theta: NDArray[Any]
     _architecture: dict[str, Any]
     _training_state: dict[str, Any]
+    _stream: dict[str, Any] | None
     n_outputs_: int
 
     # ---------------------------------------------------------------- fitting
@@ -163,43 +179,78 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         """Run ``fit``, or with ``incremental`` one pass of ``partial_fit``; the estimator is as it was if this raises.
 
         ``encode(y, sequences, goes_on)`` sets ``n_outputs_`` and what else describes the targets, and returns them as the loss
-        takes them, (..., n_sequences).
+        takes them, (..., n_sequences) or (..., n_steps_in_total).
         """
         with self._unchanged_on_error(), computing():
+            self._check_combinations()
             goes_on = (incremental or self.warm_start) and hasattr(self, "_theta")
             sequences = self._check_X(X, reset=not goes_on)
-            targets = encode(y, sequences, goes_on)
-            weight = self._check_weight(sample_weight, sequences)
-            index = np.flatnonzero(weight)
-            network = Network(self._new_architecture(sequences), self._new_loss(), self.alpha / float(weight.sum()))
-            data = Data(sequences, targets, weight, index)
+            network, data = self._problem(sequences, encode(y, sequences, goes_on), sample_weight)
+            stream = self._resume_stream(sequences) if incremental and self.stateful else None
+            if stream is not None:  # row i continues row i, whatever its weight
+                data = replace(data, index=np.arange(len(sequences)))
             run = self._resume(network) if goes_on else self._start(network, data)
             if self.solver == "lbfgs":
-                train_lbfgs(network, run, data, self._options(len(index)))
+                train_lbfgs(network, run, data, self._options(len(data.index)))
             elif incremental:
-                train(network, run, data, self._options(len(index)), n_epochs=1, stop_early=False)
+                options = self._options(len(data.index))
+                if stream is not None:
+                    options = replace(options, batch_size=len(sequences), shuffle=False)
+                train(network, run, data, options, n_epochs=1, stop_early=False, stream=stream)
             else:
                 self._train(network, run, data)
             self._keep(network, run)
+            self._stream = None if stream is None else vars(stream)
         return self
+
+    def _problem(self, sequences: Sequences, targets: NDArray[Any], sample_weight: Any) -> tuple[Network, Data]:
+        """Build the network with its loss, and the data to minimise it on."""
+        weight, of_sequences = self._check_weight(sample_weight, sequences)
+        unrolling = Unrolling(self.truncation_length, self.truncation_stride, self.checkpoint_interval)
+        alpha = self.alpha / float(of_sequences.sum())
+        network = Network(self._new_architecture(sequences), self._new_loss(), alpha, unrolling)
+        return network, Data(sequences, targets, weight, np.flatnonzero(of_sequences), self.return_sequences)
+
+    def _check_combinations(self) -> None:
+        """Raise for parameters that can't go together."""
+        length, stride = self.truncation_length, self.truncation_stride
+        if stride is not None and length is None:
+            raise ValueError(
+                f"truncation_stride={stride} needs a truncation_length; None is full backpropagation through time."
+            )
+        if stride is not None and length is not None and stride > length:
+            raise ValueError(
+                f"truncation_stride={stride} must not be greater than truncation_length={length}: the losses of some steps "
+                "would not reach them."
+            )
+        if self.bidirectional:
+            for name in ("truncation_length", "checkpoint_interval", "stateful"):
+                if getattr(self, name):
+                    raise ValueError(
+                        f"bidirectional=True can't be used with {name}={getattr(self, name)!r}: the reverse direction begins "
+                        "at the end of a sequence, so it needs all steps at once."
+                    )
+        if self.solver == "lbfgs" and length is not None:
+            raise ValueError(f"solver='lbfgs' can't be used with truncation_length={length}, whose gradient is not exact.")
 
     def _train(self, network: Network, run: Run, data: Data) -> None:
         """Epochs until a stopping rule ends them, with a validation share if there is to be one."""
         validate = None
         if self.early_stopping:
             held_in, held_out = self._split(data, run.rng)
-            y, weight = data.y[..., held_out], data.weight[held_out]
+            y, weight = data.targets_of(held_out)
+            sequences = data.sequences.take(held_out)
             data = replace(data, index=held_in)
 
             def validate(theta: NDArray[Any]) -> float:
-                return self._validation_score(_raw_predictions(network, theta, data.sequences, held_out), y, weight)
+                return self._validation_score(_raw_predictions(network, theta, sequences)[0], y, weight)
 
         options = self._options(len(data.index))
         train(network, run, data, options, n_epochs=self.max_iter, first_epoch=run.n_iter, validate=validate)
 
     def _split(self, data: Data, rng: np.random.RandomState) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Draw the sequences to train on and to validate on."""
-        y, n = data.y[..., data.index], len(data.index)
+        n = len(data.index)
         too_little = (
             f"{n} sequences are too little data for early_stopping=True with validation_fraction={self.validation_fraction}"
         )
@@ -208,13 +259,19 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
                 data.index,
                 test_size=self.validation_fraction,
                 random_state=rng,
-                stratify=np.ravel(y) if is_classifier(self) and (y.ndim == 1 or len(y) == 1) else None,
+                stratify=self._strata(data),
             )
         except ValueError as error:
             raise ValueError(f"{too_little}: {error}") from error
         if len(held_out) < 2:
             raise ValueError(f"{too_little}: a score needs at least 2.")
         return held_in, held_out
+
+    def _strata(self, data: Data) -> NDArray[Any] | None:
+        """Return the classes of the sequences, if they have one each."""
+        if is_classifier(self) and not data.every_step and (data.y.ndim == 1 or len(data.y) == 1):
+            return np.ravel(data.y[..., data.index])
+        return None
 
     def _check_X(self, X: Any, *, reset: bool) -> Sequences:
         if not reset:
@@ -231,13 +288,18 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
             )
         return sequences
 
-    def _check_weight(self, sample_weight: Any, sequences: Sequences) -> NDArray[Any]:
-        weight: NDArray[Any] = _check_sample_weight(
-            sample_weight, sequences.lengths, dtype=np.float64, ensure_non_negative=True
-        )
+    def _check_weight(self, sample_weight: Any, sequences: Sequences) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return weights of sequences or, if such are given, of their steps; and the mean weight of each sequence."""
+        of_what: NDArray[Any] = sequences.lengths
+        if self.return_sequences and is_stepwise(sample_weight):
+            sample_weight = check_steps(sample_weight, sequences, "sample_weight")
+            of_what = sequences.values
+        weight: NDArray[Any] = _check_sample_weight(sample_weight, of_what, dtype=np.float64, ensure_non_negative=True)
         if not weight.any():
             raise ValueError("sample_weight is all zero; at least one sequence needs a positive weight.")
-        return weight
+        if of_what is sequences.lengths:
+            return weight, weight
+        return weight, np.add.reduceat(weight, sequences.offsets[:-1]) / sequences.lengths
 
     def _new_architecture(self, sequences: Sequences) -> Architecture:
         sizes, pooling = self.hidden_layer_sizes, self.pooling
@@ -255,6 +317,7 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
             bidirectional=bool(self.bidirectional),
             pooling=pooling,
             n_raw=self.n_outputs_,
+            return_sequences=bool(self.return_sequences),
         )
 
     def _invalid(self, name: str, expected: str) -> InvalidParameterError:
@@ -269,23 +332,50 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
 
     def _start(self, network: Network, data: Data) -> Run:
         rng = check_random_state(self.random_state)
+        y, weight = data.targets_of(data.index)
+        n_steps = int(data.sequences.lengths[data.index].max())
+        if self.stateful and self.truncation_length is not None:
+            # of a stream only the first window is known, however much of it comes with the first call
+            n_steps = self.truncation_length
+            if self.return_sequences:
+                y, weight = data.batch(np.arange(len(data.index))).targets(0, self.truncation_stride or n_steps)
+        known = weight > 0
         theta = network.initialize(
             rng,
-            network.loss.base_rate(data.y[..., data.index], data.weight[data.index]),
+            network.loss.base_rate(y[..., known], weight[known]),
             data.sequences.values.dtype,
             init_scheme=self.init_scheme,
             recurrent_init_scheme=self.recurrent_init_scheme,
             forget_bias=self.forget_bias,
-            n_steps=int(data.sequences.lengths[data.index].max()),
+            n_steps=n_steps,
         )
         return Run(theta, rng)
 
-    def _resume(self, network: Network) -> Run:
+    def _resume_stream(self, sequences: Sequences) -> Stream:
+        """Take up the state that the last ``partial_fit`` left."""
+        if not sequences.are_equal:
+            raise ValueError(
+                f"stateful=True needs sequences of equal length in X, because each is continued by the next call; they have "
+                f"{sequences.lengths.min()} to {sequences.longest} steps."
+            )
+        stream = Stream(**getattr(self, "_stream", None) or {})
+        if stream.state is not None and stream.state.shape[1] != len(sequences):
+            raise ValueError(
+                f"X has {len(sequences)} sequences, but with stateful=True it continues {stream.state.shape[1]}. Call "
+                "reset_state() before new sequences."
+            )
+        return stream
+
+    def _check_same(self, network: Network) -> None:
+        """Raise if the parameters no longer describe the fitted network."""
         if network.architecture._asdict() != self._architecture:
             changed = [k for k, v in network.architecture._asdict().items() if self._architecture[k] != v]
             raise ValueError(f"Training can't go on with another network: {', '.join(changed)} changed since the last fit.")
         if network.loss.inverse_link != self.out_activation_:
             raise ValueError("Training can't go on with a loss of another link: set loss back, or fit without warm_start.")
+
+    def _resume(self, network: Network) -> Run:
+        self._check_same(network)
         state: dict[str, Any] = dict(self._training_state)
         rng_state = state.pop("rng_state")
         rng = np.random.RandomState(getattr(np.random, rng_state["bit_generator"])())
@@ -345,6 +435,10 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
     # ---------------------------------------------------------------- what the subclasses add
 
     @abstractmethod
+    def _encode_more(self, y: Any, sequences: Sequences) -> NDArray[Any]:
+        """Encode targets of the kind that the estimator was fitted to."""
+
+    @abstractmethod
     def _new_loss(self) -> Loss: ...
 
     @abstractmethod
@@ -352,16 +446,46 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
 
     # ---------------------------------------------------------------- fitted
 
+    def _fitted_problem(self, X: Any, y: Any, sample_weight: Any) -> tuple[Network, Data]:
+        """Build the network with its loss, and the data, as a ``partial_fit`` would; sets attributes to what they are."""
+        check_is_fitted(self, "_theta")
+        self._check_combinations()
+        sequences = self._check_X(X, reset=False)
+        network, data = self._problem(sequences, self._encode_more(y, sequences), sample_weight)
+        self._check_same(network)
+        return network, data
+
     def _fitted_network(self) -> Network:
         check_is_fitted(self, "_theta")
         return Network(Architecture(**self._architecture))
 
-    def _raw(self, X: Any) -> NDArray[Any]:
-        """Raw predictions (n_outputs_, n_sequences)."""
+    def _raw(
+        self, X: Any, initial_state: Any = None, *, with_state: bool = False
+    ) -> tuple[NDArray[Any], Sequences, NDArray[Any] | None]:
+        """Raw predictions (n_outputs_, n_sequences) or (n_outputs_, n_steps_in_total), their sequences, and the last states."""
         network = self._fitted_network()
         sequences = self._check_X(X, reset=False)
+        if (initial_state is not None or with_state) and network.n_directions == 2:
+            raise ValueError(
+                "initial_state and return_state can't be used with bidirectional=True, whose reverse direction begins at the "
+                "end."
+            )
+        if initial_state is not None:
+            initial_state = check_array(initial_state, dtype=self._theta.dtype, input_name="initial_state", estimator=self)
+            shape = len(sequences), network.n_state_units
+            if initial_state.shape != shape:
+                raise ValueError(
+                    f"initial_state has shape {initial_state.shape}, but (n_sequences, n_state_units) = {shape} is required."
+                )
         with computing():
-            return _raw_predictions(network, self._theta, sequences, np.arange(len(sequences)))
+            raw, state = _raw_predictions(network, self._theta, sequences, initial_state, with_state=with_state)
+        return raw, sequences, state
+
+    def _arranged(self, y: NDArray[Any], sequences: Sequences, state: NDArray[Any] | None) -> Any:
+        """Predictions in the form of the input, with the states if there are any."""
+        if self._architecture["return_sequences"]:
+            y = sequences.in_form_of_input(y)
+        return y if state is None else (y, state)
 
     def hidden_states(self, X: Any) -> NDArray[Any]:
         """States of the last layer after every step.
@@ -389,6 +513,24 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
                     start, stop = sequences.offsets[i : i + 2]
                     states[start:stop] = hidden[start - stop :, :, column]
         return sequences.in_form_of_input(states)
+
+    def reset_state(self) -> Self:
+        """Forget the state that ``partial_fit`` carries with ``stateful=True``: the next call begins new sequences.
+
+        Returns
+        -------
+        self : estimator
+        """
+        self._stream = None
+        return self
+
+    @property
+    def state_(self) -> NDArray[Any]:
+        """With ``stateful=True``, the states after the last ``partial_fit``, (n_sequences, n_state_units)."""
+        stream = getattr(self, "_stream", None)
+        if stream is None or stream["state"] is None:
+            raise AttributeError("There is no state_: it is what partial_fit with stateful=True has carried on.")
+        return np.array(stream["state"].T, order="C")
 
     @property
     def coefs_(self) -> dict[str, NDArray[Any]]:
@@ -433,9 +575,24 @@ def computing() -> Iterator[None]:
         yield
 
 
-def _raw_predictions(network: Network, theta: NDArray[Any], sequences: Sequences, index: NDArray[np.intp]) -> NDArray[Any]:
-    """Raw predictions (n_raw, len(index))."""
-    raw = np.empty((network.architecture.n_raw, len(index)), theta.dtype)
-    for positions in chunks(sequences.lengths[index], in_windows=network.n_directions == 1):
-        raw[:, positions] = network.raw_predictions(theta, Batch(sequences, index[positions]))
-    return raw
+def _raw_predictions(
+    network: Network,
+    theta: NDArray[Any],
+    sequences: Sequences,
+    initial_state: NDArray[Any] | None = None,
+    *,
+    with_state: bool = False,
+) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Raw predictions (n_raw, n_sequences) or (n_raw, n_steps_in_total), and the last states (n_sequences, n_state_units)."""
+    n_columns = len(sequences.values) if network.every_step else len(sequences)
+    raw = np.empty((network.architecture.n_raw, n_columns), theta.dtype)
+    state = np.empty((len(sequences), network.n_state_units), theta.dtype) if with_state else None
+    # a state that is not zero, or is looked at, has no place in padding
+    of_equal_length = with_state or initial_state is not None
+    for positions in chunks(sequences.lengths, in_windows=network.n_directions == 1, of_equal_length=of_equal_length):
+        batch = Batch(sequences, positions, every_step=network.every_step)
+        initial = None if initial_state is None else initial_state[batch.index].T
+        last = network.raw_predictions(theta, batch, raw, initial)
+        if state is not None:
+            state[batch.index] = last.T
+    return raw, state

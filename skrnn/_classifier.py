@@ -19,7 +19,8 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from ._base import BaseRNN, require_targets
 from ._core.losses import BinaryLogLoss, Loss, MulticlassLogLoss
-from .sequences import Sequences
+from .metrics import make_step_scorer
+from .sequences import Sequences, check_steps
 
 
 class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-learn has no stubs
@@ -45,7 +46,10 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
 
     pooling : {"last", "mean", "max"} or tuple of them, default="last"
         What the readout sees of the last layer: its state after the last step, the mean or the maximum over the steps, or
-        several of them concatenated [4]_.
+        several of them concatenated [4]_. Not used with ``return_sequences=True``.
+
+    return_sequences : bool, default=False
+        Learn and predict a target at every step instead of one for each sequence.
 
     n_features_per_step : int, default=1
         How many columns of 2-D input make up one step; the row is read step by step. Ignored for other input.
@@ -63,6 +67,25 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
     forget_bias : float or "chrono", default=1.0
         Initial bias of an LSTM's forget gate. "chrono" spreads it, and the input gate's, over memories of up to the
         longest sequence [7]_. Ignored by other cells.
+
+    truncation_length : int or None, default=None
+        Truncated backpropagation through time [9]_: how many steps back, at most, a loss reaches from the update that it is
+        part of. None, or any length of at least that of a sequence, is full backpropagation through time. The hidden state is
+        carried on in either case.
+
+    truncation_stride : int or None, default=None
+        With ``return_sequences=True``, the number of steps between updates, counted from the start of each sequence; there is
+        one at its end, too. At most ``truncation_length``, which is the default; less gives overlapping windows. (With one
+        target a sequence there is one update, from which the last ``truncation_length`` steps carry the gradient.)
+
+    checkpoint_interval : int, "auto" or None, default=None
+        Keep the activations of so many steps at a time and recompute the others, window by window, from the states between
+        the windows [10]_: the same gradient, in memory that grows as the square root of the length with "auto", for
+        about a third more time. Not used where ``truncation_length`` and ``return_sequences=True`` bound the memory already.
+
+    stateful : bool, default=False
+        Let ``partial_fit`` begin with the hidden states that the last call ended with: row ``i`` continues row ``i``. The rows
+        of a call, of equal length, are one minibatch. ``fit`` and ``predict`` begin with states of zero.
 
     clip_norm : float or None, default=1.0
         The gradient of a minibatch is scaled down to this Euclidean norm if it is longer [8]_. None does not clip by norm.
@@ -187,7 +210,7 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
         The lowest loss of an epoch; None with ``early_stopping``.
 
     loss_curve_ : list of float
-        The loss of every epoch: the mean over its minibatches, each before its update.
+        The loss of every epoch: the mean over its updates, each before it was made.
 
     validation_scores_ : list of float or None
         With ``early_stopping``, the accuracy of the validation share after every epoch.
@@ -197,6 +220,10 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
 
     clip_fraction_ : float
         Share of the updates whose gradient was clipped.
+
+    state_ : ndarray of shape (n_sequences, n_state_units)
+        With ``stateful=True``, the states after the last ``partial_fit``: layer by layer the hidden state, that of an LSTM
+        followed by the cell state.
 
     See Also
     --------
@@ -224,6 +251,10 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
        units", arXiv:1504.00941 (2015).
     .. [7] C. Tallec and Y. Ollivier, "Can recurrent neural networks warp time?", ICLR (2018).
     .. [8] R. Pascanu, T. Mikolov and Y. Bengio, "On the difficulty of training recurrent neural networks", ICML (2013).
+    .. [9] R. J. Williams and J. Peng, "An efficient gradient-based algorithm for on-line training of recurrent network
+       trajectories", Neural Computation 2 (1990).
+    .. [10] T. Chen, B. Xu, C. Zhang and C. Guestrin, "Training deep nets with sublinear memory cost", arXiv:1604.06174
+       (2016); A. Gruslys et al., "Memory-efficient backpropagation through time", NeurIPS (2016).
 
     Examples
     --------
@@ -252,9 +283,12 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
                 array or frame (n_sequences, n_columns)
             Sequences of finite real numbers.
         y : array-like of shape (n_sequences,) or (n_sequences, n_labels)
-            Class labels, or an indicator matrix of labels.
+            Class labels, or an indicator matrix of labels. With ``return_sequences=True`` those of every step: of shape
+            (n_sequences, n_timesteps) or (n_sequences, n_timesteps, n_labels), or separate (n_timesteps_i,) or
+            (n_timesteps_i, n_labels) arrays for sequences of unequal lengths.
         sample_weight : array-like of shape (n_sequences,), default=None
-            Non-negative weights; a sequence of weight 0 is as if it were not there.
+            Non-negative weights; a sequence of weight 0 is as if it were not there. With ``return_sequences=True`` they may
+            also be those of every step, in the form of ``y``; a step of weight 0 is read, but its target does not matter.
 
         Returns
         -------
@@ -312,6 +346,9 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
         self.n_outputs_ = 1 if n_classes == 2 else n_classes
         return np.asarray(encoded[None], sequences.values.dtype) if n_classes == 2 else np.asarray(encoded)
 
+    def _encode_more(self, y: Any, sequences: Sequences) -> NDArray[Any]:
+        return self._encode(y, sequences, goes_on=True, incremental=True)
+
     def _set_classes(self, classes: Any, goes_on: bool) -> None:
         """Take the classes at the first ``partial_fit``, and hold later ones to them."""
         if classes is None:
@@ -326,6 +363,8 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
 
     def _check_y(self, y: Any, sequences: Sequences) -> NDArray[Any]:
         require_targets(self, y)
+        if self.return_sequences:
+            y = check_steps(y, sequences, "y")
         check_classification_targets(y)
         if type_of_target(y, input_name="y") == "multilabel-indicator":
             labels = check_array(y.toarray() if issparse(y) else y, dtype=np.int64, input_name="y")
@@ -333,7 +372,7 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
                 raise ValueError(f"Multilabel y must be an indicator matrix of 0 and 1, but it has {np.unique(labels)}.")
         else:
             labels = column_or_1d(y, warn=True)
-        check_consistent_length(sequences.lengths, labels)
+        check_consistent_length(sequences.values if self.return_sequences else sequences.lengths, labels)
         return np.asarray(labels)
 
     def _new_loss(self) -> Loss:
@@ -345,57 +384,103 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
 
     # ---------------------------------------------------------------- prediction
 
-    def predict(self, X: Any) -> NDArray[Any]:
-        """Predict the class of each sequence.
+    def predict(self, X: Any, initial_state: Any = None, return_state: bool = False) -> Any:
+        """Predict the class of each sequence, or of each of its steps.
 
         Parameters
         ----------
         X : array, list of arrays or frame
             Sequences in any form that ``fit`` takes; their number of steps may differ from that in training.
+        initial_state : array-like of shape (n_sequences, n_state_units), default=None
+            States before the first step, such as ``state_`` or the ``state`` of an earlier call; by default zero.
+        return_state : bool, default=False
+            Return also the states after the last step.
 
         Returns
         -------
         y : ndarray of shape (n_sequences,) or (n_sequences, n_labels)
-        """
-        raw = self._raw(X)
-        if self._multilabel:
-            return np.asarray(raw.T > 0, np.int64)
-        index = np.asarray(raw[0] > 0, np.intp) if len(self.classes_) == 2 else raw.argmax(axis=0)
-        return np.asarray(self.classes_[index])
+            With ``return_sequences=True`` of shape (n_sequences, n_timesteps) or (n_sequences, n_timesteps, n_labels); for
+            separate sequences in ``X`` an object array of such arrays.
+        state : ndarray of shape (n_sequences, n_state_units)
+            Only with ``return_state=True``: layer by layer the hidden state, that of an LSTM followed by the cell state.
 
-    def predict_proba(self, X: Any) -> NDArray[Any]:
+        Raises
+        ------
+        ValueError
+            On invalid input, and if a bidirectional network is to begin with, or return, a state.
+        """
+        raw, sequences, state = self._raw(X, initial_state, with_state=return_state)
+        if self._multilabel:
+            y = np.asarray(raw.T > 0, np.int64)
+        else:
+            index = np.asarray(raw[0] > 0, np.intp) if len(self.classes_) == 2 else raw.argmax(axis=0)
+            y = np.asarray(self.classes_[index])
+        return self._arranged(y, sequences, state)
+
+    def predict_proba(self, X: Any, initial_state: Any = None, return_state: bool = False) -> Any:
         """Predict the probability of each class.
 
         Parameters
         ----------
-        X : array, list of arrays or frame
+        X, initial_state, return_state
             As for ``predict``.
 
         Returns
         -------
         probabilities : ndarray of shape (n_sequences, n_classes)
-            In the order of ``classes_``; rows add up to one, except for multilabel targets, whose labels are independent.
+            In the order of ``classes_``; rows add up to one, except for multilabel targets, whose labels are independent. With
+            ``return_sequences=True`` of shape (n_sequences, n_timesteps, n_classes), or an object array.
+        state : ndarray of shape (n_sequences, n_state_units)
+            Only with ``return_state=True``.
         """
-        return np.asarray(np.exp(self.predict_log_proba(X)))
+        log_probabilities, sequences, state = self._log_proba(X, initial_state, return_state)
+        return self._arranged(np.exp(log_probabilities), sequences, state)
 
-    def predict_log_proba(self, X: Any) -> NDArray[Any]:
+    def predict_log_proba(self, X: Any, initial_state: Any = None, return_state: bool = False) -> Any:
         """Predict the logarithm of the probability of each class, accurate also where the probability vanishes.
 
         Parameters
         ----------
-        X : array, list of arrays or frame
+        X, initial_state, return_state
             As for ``predict``.
 
         Returns
         -------
         log_probabilities : ndarray of shape (n_sequences, n_classes)
+            With ``return_sequences=True`` of shape (n_sequences, n_timesteps, n_classes), or an object array.
+        state : ndarray of shape (n_sequences, n_state_units)
+            Only with ``return_state=True``.
         """
-        raw = self._raw(X).T
+        return self._arranged(*self._log_proba(X, initial_state, return_state))
+
+    def _log_proba(self, X: Any, initial_state: Any, return_state: bool) -> tuple[NDArray[Any], Sequences, NDArray[Any] | None]:
+        raw, sequences, state = self._raw(X, initial_state, with_state=return_state)
         if self._multilabel:
-            return np.asarray(log_expit(raw))
+            return np.asarray(log_expit(raw.T)), sequences, state
         if len(self.classes_) == 2:
-            return np.asarray(log_expit(np.hstack([-raw, raw])))
-        return np.asarray(log_softmax(raw, axis=1))
+            return np.asarray(log_expit(np.vstack([-raw, raw]).T)), sequences, state
+        return np.asarray(log_softmax(raw.T, axis=1)), sequences, state
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the accuracy; with ``return_sequences=True`` over the steps of all sequences.
+
+        Parameters
+        ----------
+        X : array, list of arrays or frame
+            As for ``predict``.
+        y : array-like
+            True labels, in the form of the targets of ``fit``.
+        sample_weight : array-like of shape (n_sequences,), default=None
+            Weights; with ``return_sequences=True`` they may also be those of every step, in the form of ``y``.
+
+        Returns
+        -------
+        score : float
+            Of multilabel targets, the share of those whose labels are all right.
+        """
+        if self.return_sequences:
+            return float(make_step_scorer("accuracy")(self, X, y, sample_weight))
+        return float(super().score(X, y, sample_weight))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

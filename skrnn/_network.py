@@ -5,19 +5,22 @@ Everything above this module (solvers, estimators) knows no loop over time; ever
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ._core import bptt
 from ._core.cells import CELLS, Cell, Elman, Gate
 from ._core.initializers import INIT_SCHEMES, lstm_biases
 from ._core.losses import Loss
 from ._core.parameters import FloatArray, Layout
-from ._core.pooling import POOLINGS, Pooling
-from ._core.workspace import Tape
+from ._core.windows import Window, truncated_windows
+from ._readout import PooledReadout, Readout, StepReadout
+from ._stack import ByCell, Stack
 
 if TYPE_CHECKING:
     from .sequences import Batch
@@ -25,8 +28,8 @@ if TYPE_CHECKING:
 DIRECTIONS = ("forward", "reverse")
 #: elements of the input blocks of a window in prediction, which then stay in the L2 cache
 WINDOW_ELEMENTS = 131072
-#: workspaces kept at a time: for the minibatch, the smaller last one, and chunks of a validation share
-MAX_WORKSPACES = 4
+#: workspaces kept at a time: for the minibatch and the smaller last one, with and without activations, and for validation
+MAX_WORKSPACES = 6
 
 
 class Architecture(NamedTuple):
@@ -39,10 +42,40 @@ class Architecture(NamedTuple):
     bidirectional: bool
     pooling: tuple[str, ...]
     n_raw: int
+    return_sequences: bool = False
+
+
+class Unrolling(NamedTuple):
+    """How far back a loss reaches, how many steps lie between updates, and between the states kept for recomputation."""
+
+    truncation_length: int | None = None
+    truncation_stride: int | None = None
+    checkpoint_interval: int | Literal["auto"] | None = None
+
+
+class Update(NamedTuple):
+    """The loss whose gradient has been written, the weight of its targets, and the share of the batch's steps before it."""
+
+    loss: float
+    weight: float
+    done: float
+
+
+@dataclass
+class Stream:
+    """Where sequences stand that are continued from one batch to the next.
+
+    The last ``history`` steps of every tape, as much as overlapping windows of the next batch reach, and the row after them;
+    and the states after the last step, (n_state_units, N).
+    """
+
+    history: int = 0
+    tapes: list[tuple[FloatArray, FloatArray]] = field(default_factory=list)
+    state: FloatArray | None = None
 
 
 class Network:
-    """Stacked recurrent layers, pooling over time, and a linear readout.
+    """Stacked recurrent layers, pooling over time or a target at every step, and a linear readout.
 
     Parameters
     ----------
@@ -51,20 +84,24 @@ class Network:
         Needed by ``loss_and_gradient``, not for predictions.
     alpha : float, default=0
         Strength of the L2 penalty ``alpha / 2 * ||weights||^2``; biases are not penalised.
+    unrolling : Unrolling, optional
+        By default full backpropagation through time, all activations kept.
     """
 
-    def __init__(self, architecture: Architecture, loss: Loss | None = None, alpha: float = 0.0) -> None:
-        self.architecture, self.alpha = architecture, alpha
+    def __init__(
+        self, architecture: Architecture, loss: Loss | None = None, alpha: float = 0.0, unrolling: Unrolling | None = None
+    ) -> None:
+        self.architecture, self.alpha, self.unrolling = architecture, alpha, unrolling or Unrolling()
         self.loss: Any = loss
+        self.every_step = architecture.return_sequences
         self.n_directions = 2 if architecture.bidirectional else 1
         self.cells: list[list[Cell]] = []
         n_inputs = architecture.n_features
         for n_hidden in architecture.hidden_layer_sizes:
             self.cells.append([self._new_cell(n_inputs, n_hidden) for _ in range(self.n_directions)])
             n_inputs = self.n_directions * n_hidden
-        self.poolings = [POOLINGS[name] for name in architecture.pooling]
-        self.at_end = all(pooling.at_end for pooling in self.poolings)
-        self.n_pooled = len(self.poolings) * n_inputs
+        self.n_state_units = sum(cell.n_states * cell.n_hidden for layer in self.cells for cell in layer)
+        self.n_pooled = n_inputs * (1 if self.every_step else len(architecture.pooling))
         #: by layer and direction: the cell's name of a parameter -> its name in the layout
         self.names = [
             [{name: f"{_name(layer, direction)}.{name}" for name in cell.shapes()} for direction, cell in enumerate(cells)]
@@ -101,16 +138,23 @@ class Network:
             for name, gate in gates.items():
                 weights[f"{prefix}.{name}.recurrent"] = gate.recurrent
                 weights[f"{prefix}.{name}.input"] = gate.input
-                biases[f"{prefix}.{name}"] = gate.bias
+                biases[f"{prefix}.{name}.bias"] = gate.bias
                 if gate.recurrent_bias is not None:
-                    biases[f"{prefix}.{name}.recurrent"] = gate.recurrent_bias
+                    biases[f"{prefix}.{name}.recurrent_bias"] = gate.recurrent_bias
         readout = self.layout.views(theta)["readout"]
-        weights["readout"], biases["readout"] = readout[:, :-1], readout[:, -1]
+        weights["readout"], biases["readout.bias"] = readout[:, :-1], readout[:, -1]
         return weights, biases
 
     def weights_of(self, views: dict[str, FloatArray], layer: int, direction: int) -> dict[str, FloatArray]:
         """Return, of the named views of a vector, those of one cell, under the cell's own names."""
         return {name: views[in_layout] for name, in_layout in self.names[layer][direction].items()}
+
+    def _by_cell(self, views: dict[str, FloatArray]) -> ByCell:
+        """Arrange the named views of a vector by layer and direction."""
+        return [
+            [self.weights_of(views, layer, direction) for direction in range(self.n_directions)]
+            for layer in range(len(self.cells))
+        ]
 
     def initialize(
         self,
@@ -153,190 +197,212 @@ class Network:
         grad += shrinkage
         return 0.5 * float(np.dot(shrinkage, theta))
 
-    # ---------------------------------------------------------------- forward
+    # ---------------------------------------------------------------- prediction
 
-    def raw_predictions(self, theta: FloatArray, batch: Batch) -> FloatArray:
-        """Raw predictions (n_raw, N) of a batch, in windows of bounded memory."""
-        views, workspace = self.layout.views(theta), self._workspace(batch, theta.dtype, training=False)
-        workspace.load(self, views)
-        for start, stop in workspace.windows(batch.n_steps):
-            self._forward(workspace, batch, start, stop)
-        return self._readout(workspace, batch, views)
+    def raw_predictions(
+        self, theta: FloatArray, batch: Batch, out: FloatArray, initial: FloatArray | None = None
+    ) -> FloatArray:
+        """Predict, in windows of bounded memory.
+
+        Parameters
+        ----------
+        theta : array (layout.size,)
+        batch : Batch
+        out : array (n_raw, n_sequences) or (n_raw, n_steps_in_total)
+            Raw predictions of all sequences, or of all their steps: those of the batch are written.
+        initial : array (n_state_units, N), optional
+            States before the first step, of sequences of equal lengths; by default zero.
+
+        Returns
+        -------
+        state : array (n_state_units, N)
+            The states after the last step of the batch.
+        """
+        views = self.layout.views(theta)
+        stack, readout = self._workspace(batch.n_sequences, batch.n_steps, theta.dtype, training=False)
+        stack.load(self._by_cell(views))
+        for start, stop in _run(stack, batch, 0, batch.n_steps, initial):
+            readout.predict(stack, batch, start, stop, views["readout"], out)
+        return stack.state(stop - start)
 
     def hidden_states(self, theta: FloatArray, batch: Batch) -> FloatArray:
-        """States of the last layer after every step, (n_steps, directions * H, N), padding first."""
-        workspace = self._workspace(batch, theta.dtype, training=False)
-        workspace.load(self, self.layout.views(theta))
+        """States of the last layer after every step, (n_steps, directions * H, N), in the order of the batch's steps."""
+        stack, _ = self._workspace(batch.n_sequences, batch.n_steps, theta.dtype, training=False)
+        stack.load(self._by_cell(self.layout.views(theta)))
         H = self.architecture.hidden_layer_sizes[-1]
         out = np.empty((batch.n_steps, self.n_directions * H, batch.n_sequences), theta.dtype)
-        for start, stop in workspace.windows(batch.n_steps):
-            self._forward(workspace, batch, start, stop)
-            out[start:stop] = _in_order(workspace.tapes[-1], stop - start, 0, batch.flip)
+        for start, stop in _run(stack, batch, 0, batch.n_steps):
+            out[start:stop] = stack.outputs(batch, 0, stop - start)
         return out
-
-    def _forward(self, workspace: _Workspace, batch: Batch, start: int, stop: int) -> None:
-        """Run all layers over steps ``start`` to ``stop`` of a batch, continuing from the window before."""
-        n_steps = stop - start
-        for layer, tapes in enumerate(workspace.tapes):
-            for direction, tape in enumerate(tapes):
-                H = tape.cell.n_hidden
-                if start == 0:
-                    tape.reset()
-                else:
-                    tape.carry(workspace.n_steps)
-                if layer == 0:
-                    batch.pack(tape.hx[:n_steps, H:], start, stop, reverse=direction == 1)
-                else:
-                    below = workspace.tapes[layer - 1]
-                    tape.hx[:n_steps, H] = below[0].hx[:n_steps, below[0].cell.n_hidden]
-                    tape.hx[:n_steps, H + 1 :] = _in_order(below, n_steps, direction, batch.flip)
-                bptt.forward(tape, n_steps)
-        entries = batch.entries_from(start)
-        for pooling, direction, pooled in workspace.pooled_blocks:
-            if start == 0:
-                pooling.start(pooled)
-            pooling.add(workspace.tapes[-1][direction].states(n_steps), entries, pooled)
-
-    def _readout(self, workspace: _Workspace, batch: Batch, views: dict[str, FloatArray]) -> FloatArray:
-        for pooling, _, pooled in workspace.pooled_blocks:
-            pooling.finish(batch.lengths, pooled)
-        raw: FloatArray = np.dot(views["readout"], workspace.pooled)
-        return raw
 
     # ---------------------------------------------------------------- the waist
 
-    def loss_and_gradient(self, theta: FloatArray, batch: Batch, grad: FloatArray) -> float:
+    def loss_and_gradient(self, theta: FloatArray, batch: Batch, grad: FloatArray, total: float | None = None) -> float:
         """Return the loss of a batch and write its gradient to ``grad``.
 
         Parameters
         ----------
         theta : array (layout.size,)
         batch : Batch
-            Sequences with their targets and weights. The loss is ``sum(weight * loss of a sequence)`` plus the penalty times
-            ``sum(weight)``, so batches whose weights add up to one add up to the objective.
+            Sequences with their targets and weights.
         grad : array (layout.size,)
             Overwritten.
+        total : float, optional
+            The loss is ``sum(weight * loss of a target) / total`` plus the penalty times ``sum(weight) / total``, so the losses
+            of several batches add up to the objective. By default the sum of the weights of this batch.
 
         Returns
         -------
         loss : float
         """
+        total = total or batch.total_weight(0, batch.n_steps)
+        return sum(update.loss for update in self.updates(theta, batch, grad, total=total))
+
+    def updates(
+        self, theta: FloatArray, batch: Batch, grad: FloatArray, *, total: float | None = None, stream: Stream | None = None
+    ) -> Iterator[Update]:
+        """Yield each time a gradient is written: once, or for truncated backpropagation through time at every stride.
+
+        Parameters
+        ----------
+        theta : array (layout.size,)
+            May be changed between updates; the steps that follow are run with the new weights.
+        batch, grad
+            As for ``loss_and_gradient``.
+        total : float, optional
+            Divides the losses of all updates, whose gradients then add up in ``grad``. By default each gradient stands for
+            itself, and is divided by the weight of its own targets; where that is zero there is no update.
+        stream : Stream, optional
+            Where the sequences stand, to go on from; brought up to date at the end.
+        """
         views, grads = self.layout.views(theta), self.layout.views(grad)
-        workspace = self._workspace(batch, theta.dtype, training=True)
-        grad.fill(0)
-        workspace.load(self, views)
-        self._forward(workspace, batch, 0, batch.n_steps)
-        raw = self._readout(workspace, batch, views)
-        loss = self.loss.value_and_gradient(raw, batch.y, batch.weight, out=workspace.draw)
-        np.dot(workspace.draw, workspace.pooled.T, out=grads["readout"])
-        np.dot(views["readout"].T, workspace.draw, out=workspace.dpooled)
-        self._backward(workspace, batch, grads)
-        return float(loss + self._penalty(theta, batch.share, grad))
+        by_cell, grads_by_cell = self._by_cell(views), self._by_cell(grads)
+        windows, interval = self._windows(batch, stream)
+        n_rows = max(window.history + min(window.stop - window.start, interval) for window in windows)
+        stack, readout = self._workspace(batch.n_sequences, n_rows, theta.dtype, training=True)
+        if stream is None or stream.state is None:
+            stack.start_from(None)
+        else:
+            stack.remember(stream.tapes, windows[0].history)
+        memory, row = Stream(), 0
+        for window in windows:
+            if window.start > windows[0].start:
+                stack.carry(row, window.history)
+            if total is None or window is windows[0]:
+                grad.fill(0)
+            stack.load(by_cell)
+            starts = range(window.start, window.stop, interval)
+            states = self._checkpoints(stack, readout, batch, by_cell, starts) if len(windows) == 1 and starts[-1] > 0 else None
+            weight, loss = batch.total_weight(window.start, window.stop), 0.0
+            for number in reversed(range(len(starts))):
+                start, is_last = starts[number], number == len(starts) - 1
+                stop = min(start + interval, window.stop)
+                row = window.history + stop - start
+                if states is not None:
+                    stack.start_from(states[number])
+                stack.forward(batch, start, stop, window.history)
+                if stream is not None and is_last:
+                    memory = self._memory(stack, row)
+                if weight == 0:
+                    break
+                loss += readout.loss_and_gradient(
+                    stack, batch, start, stop, window.history, self.loss, views["readout"], grads["readout"], total or weight
+                )
+                edges = window.edges or batch.events(batch.entries, start, stop)
+                stack.backward(batch, row, edges, grads_by_cell, readout.dy, readout.dlast, continues=not is_last)
+            if weight > 0:
+                loss += self._penalty(theta, weight / (total or weight), grad)
+                yield Update(float(loss), weight, window.start / batch.n_steps)
+        if stream is not None:
+            vars(stream).update(vars(memory))
 
-    def _backward(self, workspace: _Workspace, batch: Batch, grads: dict[str, FloatArray]) -> None:
-        """From the gradient of the pooled states back through all layers and steps."""
-        n_steps, entries = batch.n_steps, batch.entries
-        for layer in range(len(self.cells) - 1, -1, -1):
-            tapes, is_top = workspace.tapes[layer], layer == len(self.cells) - 1
-            for direction, tape in enumerate(tapes):
-                tape.dstate.fill(0)
-                dy = None
-                if not is_top:
-                    dy = self._gradient_from_above(workspace, layer, direction, batch)
-                elif not self.at_end:
-                    dy = workspace.dy[direction][:n_steps]
-                    self._unpool(workspace, direction, batch, dy)
-                else:
-                    for _, of_direction, dpooled in workspace.dpooled_blocks:
-                        if of_direction == direction:
-                            tape.dstate[0] += dpooled
-                dx = workspace.dx[layer][direction][:n_steps] if layer else None
-                bptt.backward(tape, n_steps, entries, self.weights_of(grads, layer, direction), dy, dx)
+    def _windows(self, batch: Batch, stream: Stream | None) -> tuple[list[Window], int]:
+        """Plan the windows of a batch, and say how many steps of one are kept at a time."""
+        length, stride, interval = self.unrolling
+        stride, past = stride or length, stream.history if stream is not None else 0
+        if self.every_step and length is not None and stride is not None and (stride < batch.n_steps or past):
+            return list(truncated_windows(batch.lengths, length, stride, past)), batch.n_steps
+        start = 0 if self.every_step or length is None else max(0, batch.n_steps - length)
+        n_steps = batch.n_steps - start
+        n_kept = math.ceil(math.sqrt(n_steps)) if interval == "auto" else interval or n_steps
+        return [Window(start, batch.n_steps, 0, [])], min(n_kept, n_steps)
 
-    def _unpool(self, workspace: _Workspace, direction: int, batch: Batch, dy: FloatArray) -> None:
-        """Spread the gradient of the pooled states over the steps; none goes into the padding."""
-        dy.fill(0)
-        h = workspace.tapes[-1][direction].states(batch.n_steps)
-        for pooling, of_direction, dpooled in workspace.dpooled_blocks:
-            if of_direction == direction:
-                pooling.adjoint(h, batch.lengths, dpooled, dy)
-        for step, columns in batch.entries:
-            dy[:step, :, columns] = 0
+    def _checkpoints(
+        self, stack: Stack, readout: Readout, batch: Batch, by_cell: ByCell, steps: Sequence[int]
+    ) -> list[FloatArray]:
+        """Run from the state in ``stack`` to the last of the steps, activations not kept, and return the states before each."""
+        light, _ = self._workspace(batch.n_sequences, batch.n_steps, stack.dtype, training=False)
+        light.load(by_cell)
+        states = [stack.state(0)]
+        for start, stop in itertools.pairwise([0, *steps]):
+            state = states[-1]
+            for a, b in _run(light, batch, start, stop, state):
+                readout.take(light, batch, a, b)
+                state = light.state(b - a)
+            states.append(state)
+        return states[1:]
 
-    def _gradient_from_above(self, workspace: _Workspace, layer: int, direction: int, batch: Batch) -> FloatArray:
-        """Gradient of a lower layer's states in one direction, in that direction's order of steps."""
-        H = self.cells[layer][direction].n_hidden
-        rows = slice(direction * H, (direction + 1) * H)
-        parts = [dx[: batch.n_steps, rows] for dx in workspace.dx[layer + 1]]
-        if len(parts) == 1:
-            return parts[0]
-        both: FloatArray = parts[direction] + batch.flip(parts[1 - direction])
-        return both
+    def _memory(self, stack: Stack, row: int) -> Stream:
+        """Keep what the next batch of a stream needs of the steps up to ``row``."""
+        length, stride, _ = self.unrolling
+        history = min(row, (length or 0) - (stride or length or 0)) if self.every_step else 0
+        return Stream(history, stack.memory(row, history), stack.state(row))
 
-    def _workspace(self, batch: Batch, dtype: DTypeLike, *, training: bool) -> _Workspace:
-        """Return the workspace for this number of sequences, made anew for a batch with more steps than any before."""
-        key = batch.n_sequences, np.dtype(dtype), training
+    def state_gradients(self, theta: FloatArray, batch: Batch, total: float) -> list[list[FloatArray]]:
+        """Gradients of the hidden states after each step, (n_steps, H, N) by layer and direction, with no truncation.
+
+        Each direction has its own order of steps. Losses are divided by ``total``.
+        """
+        views, grads = self.layout.views(theta), self.layout.views(np.zeros_like(theta))
+        stack, readout = self._workspace(batch.n_sequences, batch.n_steps, theta.dtype, training=True)
+        stack.load(self._by_cell(views))
+        stack.start_from(None)
+        stack.forward(batch, 0, batch.n_steps)
+        readout.loss_and_gradient(stack, batch, 0, batch.n_steps, 0, self.loss, views["readout"], grads["readout"], total)
+        dh = [
+            [np.empty((batch.n_steps, cell.n_hidden, batch.n_sequences), theta.dtype) for cell in layer] for layer in self.cells
+        ]
+        stack.backward(batch, batch.n_steps, batch.entries, self._by_cell(grads), readout.dy, readout.dlast, dh=dh)
+        return dh
+
+    def _workspace(self, n_sequences: int, n_steps: int, dtype: DTypeLike, *, training: bool) -> _Workspace:
+        """Return the workspace for this number of sequences, made anew for windows longer than any before."""
+        if not training and self.n_directions == 1:
+            n_block = max(cell.n_block for layer in self.cells for cell in layer)
+            n_steps = min(n_steps, max(1, WINDOW_ELEMENTS // (n_block * n_sequences)))
+        key = n_sequences, np.dtype(dtype), training
         workspace = self._workspaces.get(key)
-        if workspace is None or workspace.longest < batch.n_steps:
+        if workspace is None or workspace.stack.n_steps < n_steps:
             self._workspaces.pop(key, None)
             if len(self._workspaces) == MAX_WORKSPACES:
                 del self._workspaces[next(iter(self._workspaces))]
-            workspace = self._workspaces[key] = _Workspace(self, batch.n_sequences, batch.n_steps, dtype, training)
+            stack = Stack(self.cells, n_sequences, n_steps, dtype, training=training)
+            workspace = self._workspaces[key] = _Workspace(stack, self._new_readout(stack, training=training))
         return workspace
 
+    def _new_readout(self, stack: Stack, *, training: bool) -> Readout:
+        if self.every_step:
+            return StepReadout(stack, self.architecture.n_raw, training=training)
+        return PooledReadout(self.architecture.pooling, stack, self.architecture.n_raw, training=training)
 
-class _Workspace:
-    """Tapes of all layers and the buffers around the readout, for one number of sequences."""
 
-    def __init__(self, network: Network, N: int, longest: int, dtype: DTypeLike, training: bool) -> None:
-        self.longest, n_steps = longest, longest
-        if not training and network.n_directions == 1:
-            n_block = max(cell.n_block for cells in network.cells for cell in cells)
-            n_steps = min(longest, max(1, WINDOW_ELEMENTS // (n_block * N)))
-        self.n_steps = n_steps
-        self.tapes = [[Tape(cell, N, n_steps, dtype, training=training) for cell in cells] for cells in network.cells]
-        self.pooled = np.ones((network.n_pooled + 1, N), dtype)
-        self.pooled_blocks = self._blocks(network, self.pooled)
-        if training:
-            self.draw = np.empty((network.architecture.n_raw, N), dtype)
-            self.dpooled = np.empty_like(self.pooled)
-            self.dpooled_blocks = self._blocks(network, self.dpooled)
-            self.dx = [
-                [np.empty((n_steps, cell.n_features, N), dtype) for cell in cells] if layer else []
-                for layer, cells in enumerate(network.cells)
-            ]
-            self.dy = [] if network.at_end else [np.empty((n_steps, cell.n_hidden, N), dtype) for cell in network.cells[-1]]
+class _Workspace(NamedTuple):
+    """The buffers for one number of sequences."""
 
-    def load(self, network: Network, views: dict[str, FloatArray]) -> None:
-        """Take the weights into the tapes."""
-        for layer, tapes in enumerate(self.tapes):
-            for direction, tape in enumerate(tapes):
-                tape.load(network.weights_of(views, layer, direction))
+    stack: Stack
+    readout: Readout
 
-    def windows(self, n_steps: int) -> Iterator[tuple[int, int]]:
-        """Yield ``(start, stop)`` of consecutive windows over ``n_steps`` steps."""
-        for start in range(0, n_steps, self.n_steps):
-            yield start, min(start + self.n_steps, n_steps)
 
-    def _blocks(self, network: Network, rows: FloatArray) -> list[tuple[Pooling, int, FloatArray]]:
-        """List each pooling and direction with its block of rows."""
-        blocks, start = [], 0
-        for pooling in network.poolings:
-            for direction, tape in enumerate(self.tapes[-1]):
-                stop = start + tape.cell.n_hidden
-                blocks.append((pooling, direction, rows[start:stop]))
-                start = stop
-        return blocks
+def _run(stack: Stack, batch: Batch, start: int, stop: int, state: FloatArray | None = None) -> Iterator[tuple[int, int]]:
+    """Run steps ``start`` to ``stop`` from a state; yield each window of them as soon as it is in the first rows."""
+    stack.start_from(state)
+    for first in range(start, stop, stack.n_steps):
+        if first > start:
+            stack.carry(stack.n_steps)
+        last = min(first + stack.n_steps, stop)
+        stack.forward(batch, first, last)
+        yield first, last
 
 
 def _name(layer: int, direction: int) -> str:
     return f"layer{layer}.{DIRECTIONS[direction]}"
-
-
-def _in_order(tapes: Sequence[Tape], n_steps: int, direction: int, flip: Callable[[FloatArray], FloatArray]) -> FloatArray:
-    """States of one layer's directions, stacked, in the order in which ``direction`` reads the steps."""
-    if len(tapes) == 1:
-        return tapes[0].states(n_steps)
-    states = [tape.states(n_steps) for tape in tapes]
-    states[1 - direction] = flip(states[1 - direction])
-    return np.concatenate(states, axis=1)

@@ -14,7 +14,8 @@ from sklearn.utils.validation import check_consistent_length
 
 from ._base import BaseRNN, require_targets
 from ._core.losses import REGRESSION_LOSSES, Loss
-from .sequences import Sequences
+from .metrics import make_step_scorer
+from .sequences import Sequences, check_steps
 
 
 class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-learn has no stubs
@@ -45,7 +46,10 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
 
     pooling : {"last", "mean", "max"} or tuple of them, default="last"
         What the readout sees of the last layer: its state after the last step, the mean or the maximum over the steps, or
-        several of them concatenated [4]_.
+        several of them concatenated [4]_. Not used with ``return_sequences=True``.
+
+    return_sequences : bool, default=False
+        Learn and predict a target at every step instead of one for each sequence.
 
     n_features_per_step : int, default=1
         How many columns of 2-D input make up one step; the row is read step by step. Ignored for other input.
@@ -63,6 +67,25 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
     forget_bias : float or "chrono", default=1.0
         Initial bias of an LSTM's forget gate. "chrono" spreads it, and the input gate's, over memories of up to the
         longest sequence [7]_. Ignored by other cells.
+
+    truncation_length : int or None, default=None
+        Truncated backpropagation through time [9]_: how many steps back, at most, a loss reaches from the update that it is
+        part of. None, or any length of at least that of a sequence, is full backpropagation through time. The hidden state is
+        carried on in either case.
+
+    truncation_stride : int or None, default=None
+        With ``return_sequences=True``, the number of steps between updates, counted from the start of each sequence; there is
+        one at its end, too. At most ``truncation_length``, which is the default; less gives overlapping windows. (With one
+        target a sequence there is one update, from which the last ``truncation_length`` steps carry the gradient.)
+
+    checkpoint_interval : int, "auto" or None, default=None
+        Keep the activations of so many steps at a time and recompute the others, window by window, from the states between
+        the windows [10]_: the same gradient, in memory that grows as the square root of the length with "auto", for
+        about a third more time. Not used where ``truncation_length`` and ``return_sequences=True`` bound the memory already.
+
+    stateful : bool, default=False
+        Let ``partial_fit`` begin with the hidden states that the last call ended with: row ``i`` continues row ``i``. The rows
+        of a call, of equal length, are one minibatch. ``fit`` and ``predict`` begin with states of zero.
 
     clip_norm : float or None, default=1.0
         The gradient of a minibatch is scaled down to this Euclidean norm if it is longer [8]_. None does not clip by norm.
@@ -184,7 +207,7 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
         The lowest loss of an epoch; None with ``early_stopping``.
 
     loss_curve_ : list of float
-        The loss of every epoch: the mean over its minibatches, each before its update.
+        The loss of every epoch: the mean over its updates, each before it was made.
 
     validation_scores_ : list of float or None
         With ``early_stopping``, the score (R², or its counterpart for other losses) of the validation share after every epoch.
@@ -194,6 +217,10 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
 
     clip_fraction_ : float
         Share of the updates whose gradient was clipped.
+
+    state_ : ndarray of shape (n_sequences, n_state_units)
+        With ``stateful=True``, the states after the last ``partial_fit``: layer by layer the hidden state, that of an LSTM
+        followed by the cell state.
 
     See Also
     --------
@@ -222,6 +249,10 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
        units", arXiv:1504.00941 (2015).
     .. [7] C. Tallec and Y. Ollivier, "Can recurrent neural networks warp time?", ICLR (2018).
     .. [8] R. Pascanu, T. Mikolov and Y. Bengio, "On the difficulty of training recurrent neural networks", ICML (2013).
+    .. [9] R. J. Williams and J. Peng, "An efficient gradient-based algorithm for on-line training of recurrent network
+       trajectories", Neural Computation 2 (1990).
+    .. [10] T. Chen, B. Xu, C. Zhang and C. Guestrin, "Training deep nets with sublinear memory cost", arXiv:1604.06174
+       (2016); A. Gruslys et al., "Memory-efficient backpropagation through time", NeurIPS (2016).
 
     Examples
     --------
@@ -250,10 +281,15 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
         activation: str = "tanh",
         bidirectional: bool = False,
         pooling: str | tuple[str, ...] = "last",
+        return_sequences: bool = False,
         n_features_per_step: int = 1,
         init_scheme: str = "glorot_uniform",
         recurrent_init_scheme: str = "orthogonal",
         forget_bias: float | Literal["chrono"] = 1.0,
+        truncation_length: int | None = None,
+        truncation_stride: int | None = None,
+        checkpoint_interval: int | Literal["auto"] | None = None,
+        stateful: bool = False,
         clip_norm: float | None = 1.0,
         clip_value: float | None = None,
         solver: str = "adam",
@@ -285,10 +321,15 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
             activation=activation,
             bidirectional=bidirectional,
             pooling=pooling,
+            return_sequences=return_sequences,
             n_features_per_step=n_features_per_step,
             init_scheme=init_scheme,
             recurrent_init_scheme=recurrent_init_scheme,
             forget_bias=forget_bias,
+            truncation_length=truncation_length,
+            truncation_stride=truncation_stride,
+            checkpoint_interval=checkpoint_interval,
+            stateful=stateful,
             clip_norm=clip_norm,
             clip_value=clip_value,
             solver=solver,
@@ -329,9 +370,12 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
                 array or frame (n_sequences, n_columns)
             Sequences of finite real numbers.
         y : array-like of shape (n_sequences,) or (n_sequences, n_outputs)
-            Targets.
+            Targets. With ``return_sequences=True`` those of every step: of shape (n_sequences, n_timesteps) or
+            (n_sequences, n_timesteps, n_outputs), or separate (n_timesteps_i,) or (n_timesteps_i, n_outputs) arrays for
+            sequences of unequal lengths.
         sample_weight : array-like of shape (n_sequences,), default=None
-            Non-negative weights; a sequence of weight 0 is as if it were not there.
+            Non-negative weights; a sequence of weight 0 is as if it were not there. With ``return_sequences=True`` they may
+            also be those of every step, in the form of ``y``; a step of weight 0 is read, but its target does not matter.
 
         Returns
         -------
@@ -363,8 +407,10 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
 
     def _encode(self, y: Any, sequences: Sequences, goes_on: bool) -> NDArray[Any]:
         require_targets(self, y)
+        if self.return_sequences:
+            y = check_steps(y, sequences, "y")
         y = check_array(y, ensure_2d=False, dtype=sequences.values.dtype, input_name="y", estimator=self)
-        check_consistent_length(sequences.lengths, y)
+        check_consistent_length(sequences.values if self.return_sequences else sequences.lengths, y)
         if y.ndim == 0 or y.ndim > 2:
             raise ValueError(f"y should be a 1d or 2d array, got an array of shape {y.shape} instead.")
         if self.loss == "poisson" and (y.min() < 0 or y.max() <= 0):
@@ -374,6 +420,9 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
         self._target_ndim = y.ndim
         self.n_outputs_ = 1 if y.ndim == 1 else y.shape[1]
         return np.ascontiguousarray(y.reshape(len(y), -1).T)
+
+    def _encode_more(self, y: Any, sequences: Sequences) -> NDArray[Any]:
+        return self._encode(y, sequences, goes_on=True)
 
     def _new_loss(self) -> Loss:
         return REGRESSION_LOSSES[self.loss](self.quantile)
@@ -391,23 +440,57 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
 
     # ---------------------------------------------------------------- prediction
 
-    def predict(self, X: Any) -> NDArray[Any]:
-        """Predict the target of each sequence.
+    def predict(self, X: Any, initial_state: Any = None, return_state: bool = False) -> Any:
+        """Predict the target of each sequence, or of each of its steps.
 
         Parameters
         ----------
         X : array, list of arrays or frame
             Sequences in any form that ``fit`` takes; their number of steps may differ from that in training.
+        initial_state : array-like of shape (n_sequences, n_state_units), default=None
+            States before the first step, such as ``state_`` or the ``state`` of an earlier call; by default zero.
+        return_state : bool, default=False
+            Return also the states after the last step.
 
         Returns
         -------
         y : ndarray of shape (n_sequences,) or (n_sequences, n_outputs)
-            In the form of the targets of ``fit``.
+            In the form of the targets of ``fit``. With ``return_sequences=True`` of shape (n_sequences, n_timesteps) or
+            (n_sequences, n_timesteps, n_outputs); for separate sequences in ``X`` an object array of such arrays.
+        state : ndarray of shape (n_sequences, n_state_units)
+            Only with ``return_state=True``: layer by layer the hidden state, that of an LSTM followed by the cell state.
+
+        Raises
+        ------
+        ValueError
+            On invalid input, and if a bidirectional network is to begin with, or return, a state.
         """
-        raw = self._raw(X).T
+        raw, sequences, state = self._raw(X, initial_state, with_state=return_state)
         with np.errstate(over="ignore"):
-            y = np.exp(raw) if self.out_activation_ == "exp" else raw
-        return y[:, 0] if self._target_ndim == 1 else np.ascontiguousarray(y)
+            y = np.exp(raw.T) if self.out_activation_ == "exp" else raw.T
+        y = y[:, 0] if self._target_ndim == 1 else np.ascontiguousarray(y)
+        return self._arranged(y, sequences, state)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the coefficient of determination, R²; with ``return_sequences=True`` over the steps of all sequences.
+
+        Parameters
+        ----------
+        X : array, list of arrays or frame
+            As for ``predict``.
+        y : array-like
+            True targets, in the form of those of ``fit``.
+        sample_weight : array-like of shape (n_sequences,), default=None
+            Weights; with ``return_sequences=True`` they may also be those of every step, in the form of ``y``.
+
+        Returns
+        -------
+        score : float
+            The mean over the outputs.
+        """
+        if self.return_sequences:
+            return float(make_step_scorer("r2")(self, X, y, sample_weight))
+        return float(super().score(X, y, sample_weight))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
-from ._network import Network
+from ._network import Network, Stream
 from ._optim.clipping import clip
 from ._optim.schedules import SCHEDULES
 from ._optim.solvers import SOLVERS, Solver
@@ -72,12 +72,26 @@ class Options:
 
 @dataclass(frozen=True)
 class Data:
-    """Sequences with their targets (..., n_sequences) and weights, and which of them to train on."""
+    """Sequences with their targets and weights, as a ``Batch`` takes them, and which of the sequences to train on."""
 
     sequences: Sequences
     y: NDArray[Any]
     weight: NDArray[Any]
     index: NDArray[np.intp]
+    every_step: bool = False
+
+    def targets_of(self, index: NDArray[np.intp]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Copy targets and weights of some of the sequences, or of all their steps."""
+        if not self.every_step:
+            return self.y[..., index], self.weight[index]
+        steps = self.sequences.steps_of(index)
+        if len(self.weight) == len(self.sequences):
+            return self.y[..., steps], np.repeat(self.weight[index], self.sequences.lengths[index])
+        return self.y[..., steps], self.weight[steps]
+
+    def batch(self, positions: NDArray[np.intp]) -> Batch:
+        """Make a batch of some of the sequences to train on."""
+        return Batch(self.sequences, self.index[positions], self.y, self.weight, every_step=self.every_step)
 
 
 @dataclass
@@ -117,7 +131,7 @@ def minibatches(
         yield batches[turn]
 
 
-def chunks(lengths: NDArray[np.intp], *, in_windows: bool = False) -> Iterator[NDArray[np.intp]]:
+def chunks(lengths: NDArray[np.intp], *, in_windows: bool = False, of_equal_length: bool = False) -> Iterator[NDArray[np.intp]]:
     """Yield the positions of sequences in chunks of bounded memory, none less than half as long as its longest.
 
     Computation in windows needs no bound on the steps of a chunk.
@@ -128,7 +142,7 @@ def chunks(lengths: NDArray[np.intp], *, in_windows: bool = False) -> Iterator[N
         longest = int(lengths[order[start]])
         size = CHUNK_SIZE if in_windows else min(CHUNK_SIZE, max(1, CHUNK_STEPS // longest))
         chunk = order[start : start + size]
-        chunk = chunk[2 * lengths[chunk] >= longest]
+        chunk = chunk[lengths[chunk] == longest] if of_equal_length else chunk[2 * lengths[chunk] >= longest]
         yield chunk
         start += len(chunk)
 
@@ -143,6 +157,7 @@ def train(
     first_epoch: int = 0,
     validate: Callable[[NDArray[np.floating]], float] | None = None,
     stop_early: bool = True,
+    stream: Stream | None = None,
 ) -> None:
     """Minibatch training of ``run`` for up to ``n_epochs`` epochs.
 
@@ -156,10 +171,12 @@ def train(
         The score of ``theta`` on the validation share; the best weights are then restored at the end.
     stop_early : bool
         Stop when the loss (or the validation score) no longer improves.
+    stream : Stream, optional
+        The sequences go on from here; needs a single minibatch. Left as it was if training ends before the last update.
     """
     if options.learning_rate != "adaptive":
         run.rate_factor = 1.0
-    minibatch_training = _MinibatchTraining(network, run, data, options, first_epoch)
+    minibatch_training = _MinibatchTraining(network, run, data, options, first_epoch, stream)
     without_improvement = 0
     with deferred_interrupt() as interrupted:
         for _ in range(n_epochs):
@@ -208,8 +225,11 @@ def _record(run: Run, loss: float, score: float | None, options: Options) -> boo
 class _MinibatchTraining:
     """One epoch after another of clipped minibatch updates."""
 
-    def __init__(self, network: Network, run: Run, data: Data, options: Options, first_epoch: int) -> None:
+    def __init__(
+        self, network: Network, run: Run, data: Data, options: Options, first_epoch: int, stream: Stream | None
+    ) -> None:
         self.network, self.run, self.data, self.options, self.first_epoch = network, run, data, options, first_epoch
+        self.stream = stream
         self.solver = options.new_solver(run.theta.size, run.theta.dtype, run.solver_state)
         self.grad = np.empty_like(run.theta)
         # squares of an accepted gradient must not overflow in a solver's second moments
@@ -222,33 +242,32 @@ class _MinibatchTraining:
         total_loss = total_weight = 0.0
         batches = minibatches(data.sequences.lengths[data.index], options.batch_size, run.rng, shuffle=options.shuffle)
         for number, positions in enumerate(batches):
-            if interrupted():
-                return None
-            batch = Batch(data.sequences, data.index[positions], data.y, data.weight)
-            loss, clipped, finite = self.update(batch, run.n_iter - self.first_epoch + number / n_batches)
-            if not finite:
-                self.diverged(number)
-                return None
-            run.n_clipped += clipped
-            run.n_updates += 1
+            batch = data.batch(positions)
+            for update in self.network.updates(run.theta, batch, self.grad, stream=self.stream):
+                if interrupted():
+                    return None
+                if not self.step(update.loss, run.n_iter - self.first_epoch + (number + update.done) / n_batches):
+                    self.diverged(number)
+                    return None
+                total_loss += update.loss * update.weight
+                total_weight += update.weight
             run.t += batch.n_sequences
-            weight = data.weight[batch.index].sum()
-            total_loss += loss * weight
-            total_weight += weight
         run.n_iter += 1
         return float(total_loss / total_weight)
 
-    def update(self, batch: Batch, epochs_done: float) -> tuple[float, bool, bool]:
-        """Loss and gradient, clipping, schedule, step: ``(loss, clipped?, finite?)``. Non-finite updates are not made."""
-        options, theta, grad = self.options, self.run.theta, self.grad
-        loss = self.network.loss_and_gradient(theta, batch, grad)
-        norm, clipped = clip(grad, options.clip_value, options.clip_norm)
+    def step(self, loss: float, epochs_done: float) -> bool:
+        """Clip the gradient and make a step by the schedule; one that is not finite is not made, and False is returned."""
+        options, run = self.options, self.run
+        norm, clipped = clip(self.grad, options.clip_value, options.clip_norm)
         if not (loss < LARGEST_LOSS and norm < self.largest_norm):
-            return loss, clipped, False
+            return False
         schedule = SCHEDULES[options.learning_rate]
         factor = schedule(self.solver.n_updates + 1, epochs_done / options.max_iter, options.power_t)
-        finite = self.solver.step(theta, grad, options.learning_rate_init * self.run.rate_factor * factor)
-        return loss, clipped, finite
+        if not self.solver.step(run.theta, self.grad, options.learning_rate_init * run.rate_factor * factor):
+            return False
+        run.n_clipped += clipped
+        run.n_updates += 1
+        return True
 
     def diverged(self, number: int) -> None:
         """Warn, or raise if there are no good weights to keep."""
@@ -261,18 +280,15 @@ class _MinibatchTraining:
 
 def train_lbfgs(network: Network, run: Run, data: Data, options: Options) -> None:
     """Full-batch training of ``run`` by L-BFGS (``scipy.optimize``), the data taken in chunks of bounded memory."""
-    total = float(data.weight[data.index].sum())
-    batches = [
-        Batch(data.sequences, data.index[positions], data.y, data.weight, total)
-        for positions in chunks(data.sequences.lengths[data.index])
-    ]
+    batches = [data.batch(positions) for positions in chunks(data.sequences.lengths[data.index])]
+    total = sum(batch.total_weight(0, batch.n_steps) for batch in batches)
     grad = np.empty_like(run.theta)
 
     def objective(theta: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         loss, gradient = 0.0, np.zeros(theta.shape)
         theta = theta.astype(grad.dtype)
         for batch in batches:
-            loss += network.loss_and_gradient(theta, batch, grad)
+            loss += network.loss_and_gradient(theta, batch, grad, total)
             gradient += grad
         return loss, gradient
 

@@ -11,15 +11,26 @@ Other layouts are never guessed; ``from_padded``, ``from_channels_first`` and ``
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from scipy.sparse import issparse
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_consistent_length, validate_data
 
-__all__ = ["Batch", "Sequences", "check_sequences", "from_channels_first", "from_long", "from_padded", "split_steps"]
+__all__ = [
+    "Batch",
+    "Sequences",
+    "check_sequences",
+    "check_steps",
+    "concatenate_steps",
+    "from_channels_first",
+    "from_long",
+    "from_padded",
+    "split_steps",
+]
 
 #: kinds of dtype that NumPy would turn into numbers without a word: times, time differences, bytes, text, records
 NOT_NUMBERS = frozenset("mMSUV")
@@ -60,18 +71,21 @@ class Sequences:
         return int(self.values.shape[1])
 
     def in_form_of_input(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Arrange one row a step as the input was: a 3-D array, or an object array of 2-D arrays for ragged input."""
+        """Arrange one row a step as the input was: sequences along the first axis, or in an object array for ragged input."""
         if not self.ragged:
-            return values.reshape(len(self), self.longest, values.shape[1])
+            return values.reshape(len(self), self.longest, *values.shape[1:])
         return split_steps(values, self.lengths)
 
+    def steps_of(self, index: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return the rows of ``values`` that belong to some of the sequences, one after the other."""
+        lengths = self.lengths[index]
+        before = np.cumsum(lengths) - lengths
+        rows: NDArray[np.intp] = np.arange(lengths.sum()) + np.repeat(self.offsets[index] - before, lengths)
+        return rows
 
-def _entries(lengths: NDArray[np.intp]) -> list[tuple[int, slice]]:
-    """List at which step which columns begin, for lengths in descending order of sequences that end together."""
-    first = [0, *(np.flatnonzero(lengths[1:] != lengths[:-1]) + 1).tolist()]
-    last = [*first[1:], len(lengths)]
-    steps = (lengths[0] - lengths[first]).tolist()
-    return [(step, slice(a, b)) for step, a, b in zip(steps, first, last, strict=True)]
+    def take(self, index: NDArray[np.intp]) -> Sequences:
+        """Copy some of the sequences."""
+        return Sequences(self.values[self.steps_of(index)], self.lengths[index], ragged=self.ragged, flat=self.flat)
 
 
 def split_steps(values: NDArray[Any], lengths: NDArray[np.integer]) -> NDArray[np.object_]:
@@ -98,31 +112,73 @@ def split_steps(values: NDArray[Any], lengths: NDArray[np.integer]) -> NDArray[n
     return _as_object_array([values[a:b] for a, b in zip((stops - lengths).tolist(), stops.tolist(), strict=True)])
 
 
+def concatenate_steps(y: Any) -> NDArray[Any]:
+    """Put the steps of all sequences into one array, one sequence after the other; the inverse of ``split_steps``.
+
+    scikit-learn's metrics take targets, predictions and weights of every step in this form.
+
+    Parameters
+    ----------
+    y : array or frame (n_sequences, n_timesteps), array (n_sequences, n_timesteps, n_outputs), or list or object array of \
+            (n_timesteps_i,) or (n_timesteps_i, n_outputs) arrays
+        What belongs to each step of each sequence: numbers or labels.
+
+    Returns
+    -------
+    steps : ndarray of shape (n_steps_in_total,) or (n_steps_in_total, n_outputs)
+
+    Raises
+    ------
+    ValueError
+        If there is no sequence, or one of them does not have the form of a sequence or of the others.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skrnn.sequences import concatenate_steps
+    >>> concatenate_steps([["rest", "walk"], ["walk"]])
+    array(['rest', 'walk', 'walk'], dtype='<U4')
+    >>> concatenate_steps(np.zeros((10, 50, 3))).shape
+    (500, 3)
+    """
+    _check_kind(y, "y")
+    members: list[NDArray[Any]] = []
+    for i, member in enumerate(y if isinstance(y, list | tuple) else np.atleast_1d(np.asarray(y))):
+        x = member if type(member) is np.ndarray else _as_array(member, f"Sequence {i}")
+        if x.ndim not in (1, 2):
+            raise ValueError(f"Sequence {i} has dim {x.ndim}, while (n_timesteps,) or (n_timesteps, n_outputs) is required.")
+        if members and x.shape[1:] != members[0].shape[1:]:
+            raise ValueError(f"Sequence {i} has shape {x.shape}, which does not go with {members[0].shape} of sequence 0.")
+        members.append(x)
+    if not members:
+        raise ValueError("Found 0 sequence(s) while a minimum of 1 is required.")
+    return np.concatenate(members)
+
+
 class Batch:
     """Some of the sequences, with their targets and weights, sorted from the longest to the shortest.
 
-    Sequences end together: in the order of steps of a batch, shorter ones are preceded by padding.
+    Sequences end together, shorter ones being preceded by padding; with targets at every step they begin together, and
+    padding follows them.
 
     Parameters
     ----------
     sequences : Sequences
     index : array of int (N,)
         Which of them.
-    y : array (..., n_sequences), optional
-        Targets of all sequences.
-    weight : array (n_sequences,), optional
-        Weights of all sequences; ``total`` is what they are divided by.
-    total : float, optional
-        By default the sum of the weights of this batch.
+    y : array (..., n_sequences) or (..., n_steps_in_total), optional
+        Targets of all sequences, or of all their steps.
+    weight : array (n_sequences,) or (n_steps_in_total,), optional
+        Weights of all sequences, or of all their steps.
+    every_step : bool, default=False
+        Are targets, and perhaps weights, those of steps?
 
     Attributes
     ----------
     index : array of int (N,)
         ``index`` in the order of the batch's columns.
-    entries : list of (int, slice)
-        At which step which columns begin.
-    share : float
-        The sum of the divided weights.
+    entries, exits : list of (int, slice)
+        At which step which columns begin, and at which their padding begins.
     """
 
     def __init__(
@@ -131,24 +187,30 @@ class Batch:
         index: NDArray[np.intp],
         y: NDArray[Any] | None = None,
         weight: NDArray[Any] | None = None,
-        total: float | None = None,
+        *,
+        every_step: bool = False,
     ) -> None:
         lengths = sequences.lengths[index]
-        self.sequences, self.n_sequences = sequences, len(index)
-        self.entries = [(0, slice(0, self.n_sequences))]
+        self.sequences, self.n_sequences, self.every_step = sequences, len(index), every_step
+        runs = [slice(0, self.n_sequences)]
         if not sequences.are_equal:
             order = np.argsort(-lengths, kind="stable")
             index, lengths = index[order], lengths[order]
-            self.entries = _entries(lengths)
+            bounds = [0, *(np.flatnonzero(np.diff(lengths)) + 1).tolist(), len(lengths)]
+            runs = [slice(a, b) for a, b in itertools.pairwise(bounds)]
         self.index, self.lengths, self.n_steps = index, lengths, int(lengths[0])
-        self.is_ragged = len(self.entries) > 1
-        if y is not None:
-            self.y = y[..., index]
-        if weight is not None:
-            weight = weight[index]
-            whole = weight.sum()
-            self.weight = np.asarray(weight / (whole if total is None else total), sequences.values.dtype)
-            self.share = 1.0 if total is None else float(whole / total)
+        self.is_ragged = len(runs) > 1
+        self.entries, self.exits = [(0, slice(0, self.n_sequences))], []
+        if every_step:
+            self.exits = [(int(lengths[run.start]), run) for run in runs[:0:-1]]
+        else:
+            self.entries = [(self.n_steps - int(lengths[run.start]), run) for run in runs]
+        self._y, self._weight = y, weight
+        self._step_weights = weight is not None and len(weight) > len(sequences)
+
+    def events(self, events: list[tuple[int, slice]], start: int, stop: int, row: int = 0) -> list[tuple[int, slice]]:
+        """Return those of the events that fall into steps ``start`` to ``stop``, counted as if ``start`` were ``row``."""
+        return [(step - start + row, columns) for step, columns in events if start <= step < stop]
 
     def entries_from(self, start: int) -> list[tuple[int, slice]]:
         """Return the entries, with steps counted from ``start`` and those before it at 0."""
@@ -156,36 +218,78 @@ class Batch:
             return self.entries
         return [(max(step - start, 0), columns) for step, columns in self.entries]
 
+    def _rows(self, start: int, stop: int, *, reverse: bool = False) -> NDArray[np.intp]:
+        """Rows of the sequences' values at some steps, (stop - start, N); they may lie anywhere in the padding."""
+        steps, offsets = np.arange(start, stop)[:, None], self.sequences.offsets
+        if not self.every_step:
+            steps = steps - self.n_steps + self.lengths
+        rows: NDArray[np.intp] = offsets[self.index + 1] - 1 - steps if reverse else offsets[self.index] + steps
+        return rows
+
     def pack(self, out: NDArray[Any], start: int, stop: int, *, reverse: bool = False) -> None:
         """Write ``[1; x]`` of steps ``start`` to ``stop``, zero in the padding, to ``out`` (stop - start, 1 + F, N).
 
-        With ``reverse``, each sequence is read from its end, and still ends with the batch.
+        With ``reverse``, each sequence is read from its end, within its own steps of the batch.
         """
         out[:, 0] = 1
         if self.sequences.are_equal:
-            shape = len(self.sequences), self.n_steps, -1
-            values = self.sequences.values.reshape(shape)
+            values = self.sequences.values.reshape(len(self.sequences), self.n_steps, -1)
             x = values[:, ::-1] if reverse else values
             out[:, 1:] = x[self.index, start:stop].transpose(1, 2, 0)
             return
-        steps = np.arange(start, stop)[:, None]
-        if reverse:
-            rows = self.sequences.offsets[self.index] + (self.n_steps - 1 - steps)
-        else:
-            rows = self.sequences.offsets[self.index + 1] - (self.n_steps - steps)
+        rows = self._rows(start, stop, reverse=reverse)
         out[:, 1:] = self.sequences.values.take(rows, axis=0, mode="clip").transpose(0, 2, 1)
         for step, columns in self.entries:
-            if step > start:
-                out[: step - start, :, columns] = 0
+            out[: max(step - start, 0), :, columns] = 0
+        for step, columns in self.exits:
+            out[max(step - start, 0) :, :, columns] = 0
 
     def flip(self, a: NDArray[Any]) -> NDArray[Any]:
         """Reverse each sequence of ``a`` (n_steps, rows, N) within its own steps."""
         if not self.is_ragged:
             return a[::-1]
         steps = np.arange(self.n_steps)[:, None]
-        source = 2 * self.n_steps - 1 - self.lengths - steps
-        index = np.where(steps < self.n_steps - self.lengths, steps, source)
+        first = 0 if self.every_step else self.n_steps - self.lengths
+        mirrored = 2 * first + self.lengths - 1 - steps
+        index = np.where((first <= mirrored) & (mirrored < first + self.lengths), mirrored, steps)
         return np.take_along_axis(a, index[:, None], axis=0)
+
+    # ---------------------------------------------------------------- targets
+
+    def targets(self, start: int, stop: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Targets and weights: of the sequences, (..., N) and (N,); or of some steps, ``(stop - start) * N`` of them.
+
+        The padding has weight zero.
+        """
+        y, weight = self._given()
+        if not self.every_step:
+            return y[..., self.index], weight[self.index]
+        rows = self._rows(start, stop)
+        weight = weight.take(rows, mode="clip") if self._step_weights else np.broadcast_to(weight[self.index], rows.shape)
+        if self.is_ragged:
+            weight = np.where(np.arange(start, stop)[:, None] < self.lengths, weight, 0)
+        return y.take(rows.ravel(), axis=-1, mode="clip"), weight.ravel()
+
+    def total_weight(self, start: int, stop: int) -> float:
+        """Return the sum of the weights that ``targets`` returns."""
+        _, weight = self._given()
+        if self._step_weights:
+            return float(self.targets(start, stop)[1].sum())
+        weight = weight[self.index]
+        return float(weight @ np.clip(self.lengths - start, 0, stop - start) if self.every_step else weight.sum())
+
+    def _given(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        if self._y is None or self._weight is None:
+            raise TypeError("This batch was made for prediction, without targets and weights.")
+        return self._y, self._weight
+
+    def scatter(self, raw: NDArray[Any], start: int, stop: int, out: NDArray[Any]) -> None:
+        """Write raw predictions of some steps, (n_raw, (stop - start) * N), to the columns of ``out`` for these steps."""
+        rows = self._rows(start, stop).ravel()
+        if self.is_ragged:
+            own = (np.arange(start, stop)[:, None] < self.lengths).ravel()
+            raw, rows = raw[:, own], rows[own]
+        out[:, rows] = raw
 
 
 def check_sequences(
@@ -241,6 +345,48 @@ def check_sequences(
     if lengths is None:
         return _unflatten(values, n_features_per_step)
     return Sequences(values, lengths, ragged=ragged)
+
+
+def is_stepwise(values: Any) -> bool:
+    """Tell values of every step (an axis below the sequences) from one value a sequence."""
+    if hasattr(values, "shape") and not (len(values.shape) == 1 and np.asarray(values).dtype == object):
+        return len(values.shape) > 1
+    return hasattr(values, "__len__") and len(values) > 0 and _has_axis(values[0])
+
+
+def check_steps(values: Any, sequences: Sequences, name: str) -> NDArray[Any]:
+    """Validate targets or weights of every step, in the forms of :func:`concatenate_steps`.
+
+    Parameters
+    ----------
+    values : array, frame, list or object array
+    sequences : Sequences
+        What they belong to.
+    name : str
+        For messages.
+
+    Returns
+    -------
+    values : array (n_steps_in_total,) or (n_steps_in_total, n_outputs)
+
+    Raises
+    ------
+    ValueError
+        If the numbers of sequences, or of steps of one of them, differ.
+    """
+    if not isinstance(values, list | tuple):
+        values = np.asarray(values)
+    check_consistent_length(sequences.lengths, values)
+    if not is_stepwise(values):
+        raise ValueError(
+            f"With return_sequences=True, {name} holds one value for every step: an array (n_sequences, n_timesteps) or "
+            "(n_sequences, n_timesteps, n_outputs), or separate arrays for sequences of unequal length."
+        )
+    for i, (member, length) in enumerate(zip(values, sequences.lengths, strict=True)):
+        if not _has_axis(member) or len(member) != length:
+            n_steps = len(member) if _has_axis(member) else "no"
+            raise ValueError(f"{name}[{i}] has {n_steps} steps, but X[{i}] has {length}.")
+    return concatenate_steps(values)
 
 
 def _check_kind(x: Any, name: str) -> None:

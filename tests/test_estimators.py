@@ -204,7 +204,7 @@ def test_one_label_of_a_multilabel_problem_is_the_binary_problem():
 def set_logit(clf, value):
     """Make the raw predictions of all sequences ``value``, through the views of the readout."""
     clf.coefs_["readout"][...] = 0
-    clf.intercepts_["readout"][...] = value
+    clf.intercepts_["readout.bias"][...] = value
 
 
 @pytest.mark.parametrize(("dtype", "logit"), [(np.float64, 700.0), (np.float64, 5000.0), (np.float32, 80.0)])
@@ -230,7 +230,7 @@ def test_small_probabilities_do_not_vanish_in_float32():
 def test_log_probabilities_are_the_log_softmax_of_the_readout():
     X, y = make_data(n_classes=3)
     clf = new(RNNClassifier).fit(X, y)
-    raw = clf.hidden_states(X)[:, -1] @ clf.coefs_["readout"].T + clf.intercepts_["readout"]
+    raw = clf.hidden_states(X)[:, -1] @ clf.coefs_["readout"].T + clf.intercepts_["readout.bias"]
     assert_allclose(clf.predict_log_proba(X), log_softmax(raw, axis=1), rtol=1e-12)
 
 
@@ -719,17 +719,17 @@ def test_recurrent_weights_are_orthogonal_by_default(cell):
 def test_the_forget_gate_starts_with_the_forget_bias(forget_bias):
     X, y = make_data()
     intercepts = at_start(RNNRegressor, cell="lstm", forget_bias=forget_bias).fit(X, y).intercepts_
-    assert_array_equal(intercepts["layer0.forward.f"], np.full(4, forget_bias))
-    assert not any(intercepts[f"layer0.forward.{gate}"].any() for gate in "iog")
+    assert_array_equal(intercepts["layer0.forward.f.bias"], np.full(4, forget_bias))
+    assert not any(intercepts[f"layer0.forward.{gate}.bias"].any() for gate in "iog")
 
 
 def test_chrono_spreads_memories_up_to_the_longest_sequence():
     members, y = make_members(lengths=range(3, 22))
     longest = max(map(len, members))
     reg = at_start(RNNRegressor, cell="lstm", forget_bias="chrono", hidden_layer_sizes=500).fit(members, y)
-    forget = reg.intercepts_["layer0.forward.f"]
+    forget = reg.intercepts_["layer0.forward.f.bias"]
     memories = np.exp(forget)
-    assert_array_equal(reg.intercepts_["layer0.forward.i"], -forget)
+    assert_array_equal(reg.intercepts_["layer0.forward.i.bias"], -forget)
     assert 1 <= memories.min() < 1.5
     assert longest - 1.5 < memories.max() <= longest - 1
     assert abs(memories.mean() - longest / 2) < 1
@@ -768,7 +768,7 @@ def test_the_readout_of_pooled_hidden_states_is_the_prediction(cell, pooling, bi
     states = reg.fit(X, y).hidden_states(X)
     pooled = np.array([pooled_states(h, pooling, bidirectional) for h in states])
     assert reg.coefs_["readout"].shape == (1, pooled.shape[1])
-    assert_allclose(reg.predict(X), pooled @ reg.coefs_["readout"][0] + reg.intercepts_["readout"], rtol=1e-10)
+    assert_allclose(reg.predict(X), pooled @ reg.coefs_["readout"][0] + reg.intercepts_["readout.bias"], rtol=1e-10)
     if form is np.stack:
         assert states.shape == (30, 6, 8 if bidirectional else 4)
     else:
@@ -822,10 +822,10 @@ def test_writing_to_the_weights_changes_predictions():
     X, y = make_data()
     reg = new(RNNRegressor).fit(X, y)
     before = reg.predict(X)
-    reg.intercepts_["readout"][...] += 1
+    reg.intercepts_["readout.bias"][...] += 1
     assert_allclose(reg.predict(X), before + 1, rtol=1e-12)
     reg.coefs_["readout"][...] = 0
-    assert_array_equal(reg.predict(X), np.repeat(reg.intercepts_["readout"], 30))
+    assert_array_equal(reg.predict(X), np.repeat(reg.intercepts_["readout.bias"], 30))
 
 
 @each_estimator

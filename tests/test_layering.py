@@ -16,16 +16,19 @@ LAYERS = {
     "_runtime": (set(), {"threadpoolctl"}),
     "_version": (set(), set()),
     "sequences": (set(), {"numpy", "scipy", "sklearn"}),
-    "_network": ({"_core"}, {"numpy", "scipy"}),
+    "_stack": ({"_core"}, {"numpy"}),
+    "_readout": ({"_stack", "_core"}, {"numpy"}),
+    "_network": ({"_readout", "_stack", "_core"}, {"numpy"}),
     "_training": (
         {"_network", "_core", "_optim", "_runtime", "sequences"},
         {"numpy", "scipy", "sklearn"},
     ),
+    "metrics": ({"sequences"}, {"numpy", "scipy", "sklearn"}),
     "preprocessing": ({"sequences"}, {"numpy", "scipy", "sklearn"}),
     "datasets": ({"sequences"}, {"numpy", "scipy", "sklearn"}),
 }
 #: the scikit-learn face and what stands beside it may import any of the above and each other, but nothing above imports them
-TOP = {"__init__", "_base", "_classifier", "_regressor"}
+TOP = {"__init__", "_base", "_classifier", "_regressor", "inspection"}
 MODULES = sorted(ROOT.rglob("*.py"))
 
 

@@ -146,7 +146,7 @@ def test_a_loaded_estimator_shares_nothing_with_the_original(way, Estimator, tmp
     loaded = way(estimator, tmp_path / "estimator")
     assert not np.shares_memory(loaded._theta, estimator._theta)
     loaded.partial_fit(X, y)
-    loaded.intercepts_["readout"][...] = 7
+    loaded.intercepts_["readout.bias"][...] = 7
     assert_array_equal(estimator._theta, before)
     assert len(estimator.loss_curve_) == 3
 
@@ -162,10 +162,10 @@ def test_a_memory_mapped_estimator_is_copied_at_the_first_partial_fit(Estimator,
     assert not loaded._theta.flags.writeable
     assert type(loaded.predict(X)) is np.ndarray
     with pytest.raises(ValueError, match="read-only"):
-        loaded.intercepts_["readout"][...] = 0
+        loaded.intercepts_["readout.bias"][...] = 0
     loaded.partial_fit(X, y)
     assert type(loaded._theta) is np.ndarray
-    loaded.intercepts_["readout"][...] = 0
+    loaded.intercepts_["readout.bias"][...] = 0
     assert (tmp_path / "estimator").read_bytes() == content
     assert_array_equal(joblib.load(tmp_path / "estimator").predict(X), estimator.predict(X))
 

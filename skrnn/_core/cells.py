@@ -184,7 +184,7 @@ class Elman(Cell):
         activate(h, h)
 
     def derivatives(self, tape: Tape, start: int, stop: int) -> None:
-        self.derivative(tape.hx[start + 1 : stop + 1, : self.n_hidden], tape.adjoints[: stop - start, 0])
+        self.derivative(tape.states(start, stop), tape.adjoints_of(start, stop)[:, 0])
 
     def adjoint_views(self, tape: Tape, _t: int, row: int) -> Views:
         return tape.Wt[: self.n_hidden], tape.dstate[0], tape.adjoints[row, 0]

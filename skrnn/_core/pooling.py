@@ -1,7 +1,7 @@
 """How the states of a sequence become the one vector that the readout sees.
 
-Every pooling is written over windows: ``start`` before the first, ``add`` for each, ``finish`` after the last; its adjoint
-works on a single window. Sequences end together (padding comes first), so ``last`` is one column block for all.
+Every pooling is written over windows: ``start`` before the first, ``add`` for each, ``finish`` after the last, and an
+``adjoint`` for each. Sequences end together (padding comes first), so ``last`` is one column block for all.
 """
 
 from __future__ import annotations
@@ -12,31 +12,40 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .bptt import Entry
+from .bptt import Event
 from .parameters import FloatArray
 
 
 class Pooling(ABC):
-    """Abstract; its subclasses are final."""
+    """Abstract; its subclasses are final.
+
+    Parameters
+    ----------
+    pooled : array (H, N)
+        Receives the result.
+    """
 
     #: is only the state after the last step used?
     at_end: bool = False
 
-    @abstractmethod
-    def start(self, pooled: FloatArray) -> None:
-        """Prepare ``pooled`` (H, N)."""
+    def __init__(self, pooled: FloatArray) -> None:
+        self.pooled = pooled
 
     @abstractmethod
-    def add(self, h: FloatArray, entries: Sequence[Entry], pooled: FloatArray) -> None:
-        """Take in the states ``h`` (T, H, N) of a window; columns enter at ``entries`` of its steps."""
+    def start(self) -> None:
+        """Begin with new sequences."""
 
     @abstractmethod
-    def finish(self, lengths: NDArray[np.intp], pooled: FloatArray) -> None:
+    def add(self, h: FloatArray, entries: Sequence[Event], start: int) -> None:
+        """Take in the states ``h`` (T, H, N) of the window that begins at step ``start``; columns enter at its ``entries``."""
+
+    @abstractmethod
+    def finish(self, lengths: NDArray[np.intp]) -> None:
         """Complete ``pooled``, given the number of steps of each sequence (N,)."""
 
     @abstractmethod
-    def adjoint(self, h: FloatArray, lengths: NDArray[np.intp], dpooled: FloatArray, dy: FloatArray) -> None:
-        """Add to ``dy`` (T, H, N) the gradient of each state, given that of the pooled one; padding is cleared later."""
+    def adjoint(self, start: int, lengths: NDArray[np.intp], dpooled: FloatArray, dy: FloatArray) -> None:
+        """Add to ``dy`` (T, H, N) the gradient of a window's states, given that of the pooled one; padding is cleared later."""
 
 
 class Last(Pooling):
@@ -44,58 +53,63 @@ class Last(Pooling):
 
     at_end = True
 
-    def start(self, pooled: FloatArray) -> None:
+    def start(self) -> None:
         pass
 
-    def add(self, h: FloatArray, _entries: Sequence[Entry], pooled: FloatArray) -> None:
-        pooled[...] = h[-1]
+    def add(self, h: FloatArray, _entries: Sequence[Event], _start: int) -> None:
+        self.pooled[...] = h[-1]
 
-    def finish(self, lengths: NDArray[np.intp], pooled: FloatArray) -> None:
+    def finish(self, lengths: NDArray[np.intp]) -> None:
         pass
 
-    def adjoint(self, _h: FloatArray, _lengths: NDArray[np.intp], dpooled: FloatArray, dy: FloatArray) -> None:
-        dy[-1] += dpooled
+    def adjoint(self, start: int, lengths: NDArray[np.intp], dpooled: FloatArray, dy: FloatArray) -> None:
+        pass
 
 
 class Mean(Pooling):
     """The mean over a sequence's own steps."""
 
-    def start(self, pooled: FloatArray) -> None:
-        pooled.fill(0)
+    def start(self) -> None:
+        self.pooled.fill(0)
 
-    def add(self, h: FloatArray, _entries: Sequence[Entry], pooled: FloatArray) -> None:
-        pooled += h.sum(axis=0)  # padded states are zero
+    def add(self, h: FloatArray, _entries: Sequence[Event], _start: int) -> None:
+        self.pooled += h.sum(axis=0)  # padded states are zero
 
-    def finish(self, lengths: NDArray[np.intp], pooled: FloatArray) -> None:
-        pooled /= lengths
+    def finish(self, lengths: NDArray[np.intp]) -> None:
+        self.pooled /= lengths
 
-    def adjoint(self, _h: FloatArray, lengths: NDArray[np.intp], dpooled: FloatArray, dy: FloatArray) -> None:
+    def adjoint(self, _start: int, lengths: NDArray[np.intp], dpooled: FloatArray, dy: FloatArray) -> None:
         dy += dpooled / lengths
 
 
 class Max(Pooling):
     """The maximum over a sequence's own steps; the gradient goes to the first step that attains it."""
 
-    def start(self, pooled: FloatArray) -> None:
-        pooled.fill(-np.inf)
+    def __init__(self, pooled: FloatArray) -> None:
+        super().__init__(pooled)
+        self.step = np.zeros(pooled.shape, np.intp)
 
-    def add(self, h: FloatArray, entries: Sequence[Entry], pooled: FloatArray) -> None:
+    def start(self) -> None:
+        self.pooled.fill(-np.inf)
+
+    def add(self, h: FloatArray, entries: Sequence[Event], start: int) -> None:
         if any(step for step, _ in entries):
             h = _without_padding(h, entries)
-        np.maximum(pooled, h.max(axis=0), out=pooled)
+        step = h.argmax(axis=0)
+        highest = np.take_along_axis(h, step[None], axis=0)[0]
+        is_higher = ~(highest <= self.pooled)  # NaN counts as higher, and is found in the loss
+        np.copyto(self.pooled, highest, where=is_higher)
+        np.copyto(self.step, step + start, where=is_higher)
 
-    def finish(self, lengths: NDArray[np.intp], pooled: FloatArray) -> None:
+    def finish(self, lengths: NDArray[np.intp]) -> None:
         pass
 
-    def adjoint(self, h: FloatArray, lengths: NDArray[np.intp], dpooled: FloatArray, dy: FloatArray) -> None:
-        T = len(h)
-        within = np.arange(T)[:, None] >= T - lengths
-        first: NDArray[np.intp] = np.where(within[:, None], h, -np.inf).argmax(axis=0)
-        rows, columns = np.ogrid[: h.shape[1], : h.shape[2]]
-        dy[first, rows, columns] += dpooled
+    def adjoint(self, start: int, _lengths: NDArray[np.intp], dpooled: FloatArray, dy: FloatArray) -> None:
+        rows, columns = np.nonzero((start <= self.step) & (self.step < start + len(dy)))
+        dy[self.step[rows, columns] - start, rows, columns] += dpooled[rows, columns]
 
 
-def _without_padding(h: FloatArray, entries: Sequence[Entry]) -> FloatArray:
+def _without_padding(h: FloatArray, entries: Sequence[Event]) -> FloatArray:
     """Copy ``h`` with minus infinity in the padding."""
     h = h.copy()
     for step, columns in entries:
@@ -103,4 +117,4 @@ def _without_padding(h: FloatArray, entries: Sequence[Entry]) -> FloatArray:
     return h
 
 
-POOLINGS: dict[str, Pooling] = {"last": Last(), "mean": Mean(), "max": Max()}
+POOLINGS: dict[str, type[Pooling]] = {"last": Last, "mean": Mean, "max": Max}

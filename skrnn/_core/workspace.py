@@ -64,7 +64,6 @@ class Tape:
             self.block = max(1, -(-BLOCK_COLUMNS // N), min(BLOCK_STEPS, BLOCK_ELEMENTS // (cell.n_adjoint * H * N)))
             self.Wt = aligned_zeros((R, cell.n_rows * H), dtype)
             self.dstate = aligned_zeros((cell.n_states, H, N), dtype)
-            self.dinitial = aligned_zeros(self.dstate.shape, dtype)
             self.adjoints = aligned_zeros((self.block, cell.n_adjoint, H, N), dtype)
             self.flat = aligned_zeros(((cell.n_rows * H + R) * self.block * N,), dtype)
             self.adjoint_views = [cell.adjoint_views(self, t, t % self.block) for t in range(T)]
@@ -82,26 +81,30 @@ class Tape:
             self.Wt[...] = self.W.T
         self.W[: self.cell.n_logistic * self.cell.n_hidden] *= self.half
 
-    def states(self, n_steps: int) -> FloatArray:
-        """Return the hidden states after each of the first ``n_steps`` steps, a view (n_steps, H, N)."""
-        return self.hx[1 : n_steps + 1, : self.cell.n_hidden]
+    def states(self, start: int, stop: int) -> FloatArray:
+        """Return the hidden states after each of some steps, a view (stop - start, H, N)."""
+        return self.hx[start + 1 : stop + 1, : self.cell.n_hidden]
 
-    def reset(self) -> None:
-        """Start from the zero state."""
-        for state in self.cell.state(self, 0):
-            state.fill(0)
+    def carry(self, n_steps: int, history: int = 0) -> None:
+        """Continue after ``n_steps`` steps: the last ``history`` of them, and the state after them, become the first rows."""
+        if history:
+            for rows in (self.hx, self.kept):
+                rows[: history + 1] = rows[n_steps - history : n_steps + 1]
+        else:
+            for state, last in zip(self.cell.state(self, 0), self.cell.state(self, n_steps), strict=True):
+                state[...] = last
 
-    def carry(self, n_steps: int) -> None:
-        """Make the state after ``n_steps`` steps the initial state of the next window."""
-        for state, last in zip(self.cell.state(self, 0), self.cell.state(self, n_steps), strict=True):
-            state[...] = last
+    def adjoints_of(self, start: int, stop: int) -> FloatArray:
+        """Adjoints of the steps of one block."""
+        first = start % self.block
+        return self.adjoints[first : first + stop - start]
 
     def flatten(self, start: int, stop: int) -> tuple[FloatArray, FloatArray]:
         """Gradients of pre-activations and ``[h; 1; x]`` of a block of steps, as matrices (rows, steps * N)."""
         (n_rows, R), N, n = self.W.shape, self.n_sequences, stop - start
         da = self.flat[: n_rows * n * N].reshape(n_rows, n, N)
         hx = self.flat[da.size : da.size + R * n * N].reshape(R, n, N)
-        gradients = self.adjoints[:n, self.cell.gradient_rows]
+        gradients = self.adjoints_of(start, stop)[:, self.cell.gradient_rows]
         da.reshape(self.cell.n_rows, -1, n, N)[...] = gradients.transpose(1, 2, 0, 3)
         hx[...] = self.hx[start:stop].transpose(1, 0, 2)
         return da.reshape(n_rows, -1), hx.reshape(R, -1)
