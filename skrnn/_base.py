@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, Self
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +30,15 @@ from ._optim.solvers import SOLVERS
 from ._runtime import single_threaded_blas
 from ._training import Data, Options, Run, chunks, train, train_lbfgs
 from ._version import __version__
-from .sequences import Batch, Sequences, check_sequences, check_steps, is_stepwise
+from .sequences import Batch, Sequences, check_sequences, check_steps, is_ready, is_stepwise
 
 DEFAULT_BATCH_SIZE = 32
 #: version of the pickled state; raised when an older skrnn could not read it
 STATE_FORMAT = 1
+
+#: steps of all sequences up to which prediction takes a network made before, because making one takes longer than using it
+SMALL_CALL = 256
+_kept_by_thread = threading.local()
 
 #: (y, sequences, does training go on?) -> targets as the loss takes them
 Encoder = Callable[[Any, Sequences, bool], NDArray[Any]]
@@ -189,7 +195,7 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
             stream = self._resume_stream(sequences) if incremental and self.stateful else None
             if stream is not None:  # row i continues row i, whatever its weight
                 data = replace(data, index=np.arange(len(sequences)))
-            run = self._resume(network) if goes_on else self._start(network, data)
+            run = self._resume(network) if goes_on else self._start(network, data, is_stream=stream is not None)
             if self.solver == "lbfgs":
                 train_lbfgs(network, run, data, self._options(len(data.index)))
             elif incremental:
@@ -206,7 +212,10 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
     def _problem(self, sequences: Sequences, targets: NDArray[Any], sample_weight: Any) -> tuple[Network, Data]:
         """Build the network with its loss, and the data to minimise it on."""
         weight, of_sequences = self._check_weight(sample_weight, sequences)
-        unrolling = Unrolling(self.truncation_length, self.truncation_stride, self.checkpoint_interval)
+        interval = self.checkpoint_interval
+        if self.stateful and self.return_sequences and self.truncation_length is not None:
+            interval = None  # the windows of the next call may reach all steps of this one, which are few
+        unrolling = Unrolling(self.truncation_length, self.truncation_stride, interval)
         alpha = self.alpha / float(of_sequences.sum())
         network = Network(self._new_architecture(sequences), self._new_loss(), alpha, unrolling)
         return network, Data(sequences, targets, weight, np.flatnonzero(of_sequences), self.return_sequences)
@@ -330,15 +339,18 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         size = DEFAULT_BATCH_SIZE if self.batch_size == "auto" else self.batch_size
         return Options(**values | {"batch_size": min(size, n_sequences)})
 
-    def _start(self, network: Network, data: Data) -> Run:
+    def _start(self, network: Network, data: Data, *, is_stream: bool) -> Run:
         rng = check_random_state(self.random_state)
         y, weight = data.targets_of(data.index)
         n_steps = int(data.sequences.lengths[data.index].max())
-        if self.stateful and self.truncation_length is not None:
-            # of a stream only the first window is known, however much of it comes with the first call
+        if is_stream and self.truncation_length is not None:
+            # of a stream only the first window with a target is known, however much of it comes with the first call
+            batch, length = data.batch(np.arange(len(data.index))), n_steps
             n_steps = self.truncation_length
             if self.return_sequences:
-                y, weight = data.batch(np.arange(len(data.index))).targets(0, self.truncation_stride or n_steps)
+                stride = self.truncation_stride or n_steps
+                windows = ((start, min(start + stride, length)) for start in range(0, length, stride))
+                y, weight = batch.targets(*next(window for window in windows if batch.total_weight(*window) > 0))
         known = weight > 0
         theta = network.initialize(
             rng,
@@ -463,16 +475,18 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         self, X: Any, initial_state: Any = None, *, with_state: bool = False
     ) -> tuple[NDArray[Any], Sequences, NDArray[Any] | None]:
         """Raw predictions (n_outputs_, n_sequences) or (n_outputs_, n_steps_in_total), their sequences, and the last states."""
-        network = self._fitted_network()
+        check_is_fitted(self, "_theta")
         sequences = self._check_X(X, reset=False)
+        network = self._network_for(sequences)
         if (initial_state is not None or with_state) and network.n_directions == 2:
             raise ValueError(
                 "initial_state and return_state can't be used with bidirectional=True, whose reverse direction begins at the "
                 "end."
             )
         if initial_state is not None:
-            initial_state = check_array(initial_state, dtype=self._theta.dtype, input_name="initial_state", estimator=self)
-            shape = len(sequences), network.n_state_units
+            dtype, shape = self._theta.dtype, (len(sequences), network.n_state_units)
+            if not is_ready(initial_state, 2, dtype, network.n_state_units):
+                initial_state = check_array(initial_state, dtype=dtype, input_name="initial_state", estimator=self)
             if initial_state.shape != shape:
                 raise ValueError(
                     f"initial_state has shape {initial_state.shape}, but (n_sequences, n_state_units) = {shape} is required."
@@ -480,6 +494,20 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         with computing():
             raw, state = _raw_predictions(network, self._theta, sequences, initial_state, with_state=with_state)
         return raw, sequences, state
+
+    def _network_for(self, sequences: Sequences) -> Network:
+        """Return the network for prediction: for little data one that is kept, with its buffers, from call to call.
+
+        It is kept by thread, since buffers can't be shared, and beside the estimator, which prediction leaves as it is.
+        """
+        if len(sequences.values) > SMALL_CALL:
+            return self._fitted_network()
+        networks: WeakKeyDictionary[BaseRNN, Network]
+        networks = _kept_by_thread.__dict__.setdefault("networks", WeakKeyDictionary())
+        network = networks.get(self)
+        if network is None or network.architecture != tuple(self._architecture.values()):
+            network = networks[self] = self._fitted_network()
+        return network
 
     def _arranged(self, y: NDArray[Any], sequences: Sequences, state: NDArray[Any] | None) -> Any:
         """Predictions in the form of the input, with the states if there are any."""

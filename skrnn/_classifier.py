@@ -80,8 +80,9 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
 
     checkpoint_interval : int, "auto" or None, default=None
         Keep the activations of so many steps at a time and recompute the others, window by window, from the states between
-        the windows [10]_: the same gradient, in memory that grows as the square root of the length with "auto", for
-        about a third more time. Not used where ``truncation_length`` and ``return_sequences=True`` bound the memory already.
+        the windows [10]_: the same gradient, for about a quarter more time. "auto" is the square root of the number of steps,
+        but at least 64; memory then grows as that root. Not used where ``truncation_length`` and ``return_sequences=True``
+        bound the memory already.
 
     stateful : bool, default=False
         Let ``partial_fit`` begin with the hidden states that the last call ended with: row ``i`` continues row ``i``. The rows
@@ -478,7 +479,7 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
         score : float
             Of multilabel targets, the share of those whose labels are all right.
         """
-        if self.return_sequences:
+        if self._fitted_network().every_step:
             return float(make_step_scorer("accuracy")(self, X, y, sample_weight))
         return float(super().score(X, y, sample_weight))
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 DIRECTIONS = ("forward", "reverse")
 #: elements of the input blocks of a window in prediction, which then stay in the L2 cache
 WINDOW_ELEMENTS = 131072
+#: least number of steps that "auto" keeps between checkpoints: shorter windows of a small network cost more than they compute
+LEAST_INTERVAL = 64
 #: workspaces kept at a time: for the minibatch and the smaller last one, with and without activations, and for validation
 MAX_WORKSPACES = 6
 
@@ -324,7 +326,7 @@ class Network:
             return list(truncated_windows(batch.lengths, length, stride, past)), batch.n_steps
         start = 0 if self.every_step or length is None else max(0, batch.n_steps - length)
         n_steps = batch.n_steps - start
-        n_kept = math.ceil(math.sqrt(n_steps)) if interval == "auto" else interval or n_steps
+        n_kept = max(LEAST_INTERVAL, math.ceil(math.sqrt(n_steps))) if interval == "auto" else interval or n_steps
         return [Window(start, batch.n_steps, 0, [])], min(n_kept, n_steps)
 
     def _checkpoints(

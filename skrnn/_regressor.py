@@ -80,8 +80,9 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
 
     checkpoint_interval : int, "auto" or None, default=None
         Keep the activations of so many steps at a time and recompute the others, window by window, from the states between
-        the windows [10]_: the same gradient, in memory that grows as the square root of the length with "auto", for
-        about a third more time. Not used where ``truncation_length`` and ``return_sequences=True`` bound the memory already.
+        the windows [10]_: the same gradient, for about a quarter more time. "auto" is the square root of the number of steps,
+        but at least 64; memory then grows as that root. Not used where ``truncation_length`` and ``return_sequences=True``
+        bound the memory already.
 
     stateful : bool, default=False
         Let ``partial_fit`` begin with the hidden states that the last call ended with: row ``i`` continues row ``i``. The rows
@@ -413,7 +414,7 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
         check_consistent_length(sequences.values if self.return_sequences else sequences.lengths, y)
         if y.ndim == 0 or y.ndim > 2:
             raise ValueError(f"y should be a 1d or 2d array, got an array of shape {y.shape} instead.")
-        if self.loss == "poisson" and (y.min() < 0 or y.max() <= 0):
+        if self.loss == "poisson" and (y.min() < 0 or (y.max() <= 0 and not goes_on)):
             raise ValueError("loss='poisson' needs targets that are not negative, and some that are positive.")
         if goes_on and y.ndim != self._target_ndim:
             raise ValueError(f"y has {y.ndim} dimensions, but had {self._target_ndim} when training began.")
@@ -488,7 +489,7 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
         score : float
             The mean over the outputs.
         """
-        if self.return_sequences:
+        if self._fitted_network().every_step:
             return float(make_step_scorer("r2")(self, X, y, sample_weight))
         return float(super().score(X, y, sample_weight))
 

@@ -55,7 +55,7 @@ def make_step_scorer(scoring: Any) -> _StepScorer:
     >>> from skrnn.metrics import make_step_scorer
     >>> X = np.random.default_rng(0).normal(size=(30, 5, 1))
     >>> y = np.where(X.cumsum(axis=1)[:, :, 0] > 0, "above", "below")
-    >>> clf = RNNClassifier(hidden_layer_sizes=4, return_sequences=True, learning_rate="cosine", max_iter=5)
+    >>> clf = RNNClassifier(hidden_layer_sizes=4, return_sequences=True, learning_rate="cosine", max_iter=5, random_state=0)
     >>> search = GridSearchCV(clf, {"cell": ["rnn", "gru"]}, scoring=make_step_scorer("f1_macro"), cv=2).fit(X, y)
     >>> search.scorer_
     make_step_scorer('f1_macro')

@@ -12,6 +12,7 @@ Other layouts are never guessed; ``from_padded``, ``from_channels_first`` and ``
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -326,6 +327,8 @@ def check_sequences(
     ValueError, TypeError
         Where ``X`` holds anything but finite real numbers, has no sequence, step or feature, or the wrong number of features.
     """
+    if not reset and is_ready(X, 3, dtype, getattr(estimator, "n_features_in_", None)):
+        return Sequences(*_stack_array(X))
     if hasattr(X, "__array__") and not hasattr(X, "shape"):
         X = np.asarray(X)
     _check_kind(X, "X")
@@ -347,10 +350,27 @@ def check_sequences(
     return Sequences(values, lengths, ragged=ragged)
 
 
+def is_ready(X: Any, ndim: int, dtype: Any, n_columns: int | None) -> bool:
+    """Tell an array that validation would pass as it is: a stream of short windows shall not wait for validation."""
+    return (
+        type(X) is np.ndarray
+        and X.ndim == ndim
+        and X.dtype == dtype
+        and X.shape[-1] == n_columns
+        and X.size > 0
+        and X.flags.c_contiguous
+        and X.flags.aligned
+        and math.isfinite(X.sum())  # infinite also where finite numbers overflow; those take the long way
+    )
+
+
 def is_stepwise(values: Any) -> bool:
     """Tell values of every step (an axis below the sequences) from one value a sequence."""
-    if hasattr(values, "shape") and not (len(values.shape) == 1 and np.asarray(values).dtype == object):
-        return len(values.shape) > 1
+    if hasattr(values, "shape"):
+        array: NDArray[Any] = np.asarray(values)
+        if array.dtype != object or array.ndim != 1:
+            return array.ndim > 1
+        values = array
     return hasattr(values, "__len__") and len(values) > 0 and _has_axis(values[0])
 
 
@@ -386,7 +406,10 @@ def check_steps(values: Any, sequences: Sequences, name: str) -> NDArray[Any]:
         if not _has_axis(member) or len(member) != length:
             n_steps = len(member) if _has_axis(member) else "no"
             raise ValueError(f"{name}[{i}] has {n_steps} steps, but X[{i}] has {length}.")
-    return concatenate_steps(values)
+    try:
+        return concatenate_steps(values)
+    except ValueError as error:
+        raise ValueError(f"{name} must have one entry per time step: {error}") from error
 
 
 def _check_kind(x: Any, name: str) -> None:

@@ -97,7 +97,7 @@ def backward(
             if columns is not None:
                 tape.dstate[:, :, columns] = 0
         cell.weight_gradient(*tape.flatten(first, last), grads, tape.gemm)
-        if first // VANISHING_STEPS < last // VANISHING_STEPS and first > 0:
+        if first == start or first // VANISHING_STEPS < last // VANISHING_STEPS:
             tape.dstate[np.abs(tape.dstate) < tape.negligible] = 0
         if dx is not None:
             da = tape.adjoints_of(first, last)[:, cell.gradient_rows].reshape(last - first, rows, -1)

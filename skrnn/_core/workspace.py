@@ -18,11 +18,11 @@ from .cells import Cell
 from .parameters import FloatArray, Shape
 
 #: elements of the adjoints of a block of steps, which then stay in the L2 cache until they are added to the weight gradient
-BLOCK_ELEMENTS = 65536
+BLOCK_ELEMENTS = 131072
 #: longest block: from here on, calls cost less than what they compute
 BLOCK_STEPS = 64
 #: columns (steps times sequences) below which a weight-gradient product would be too narrow to be fast
-BLOCK_COLUMNS = 128
+BLOCK_COLUMNS = 256
 #: bytes
 CACHE_LINE = 64
 
