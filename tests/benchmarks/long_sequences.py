@@ -48,7 +48,7 @@ def measure(n_steps, parameters, target, dtype, n_sequences, n_units):
     X = rng.standard_normal((n_sequences, n_steps, 1), dtype)  # straight into place: the peak so far is what is in use
     y = rng.standard_normal((n_sequences, n_steps) if every_step else n_sequences, dtype)
     reg = RNNRegressor(
-        hidden_layer_sizes=n_units, cell="lstm", return_sequences=every_step, max_iter=1, batch_size=n_sequences, random_state=0,
+        hidden_layer_sizes=n_units, cell="lstm", return_sequences=every_step, max_iter=1, batch_size=n_sequences,
     )  # fmt: skip
     reg.fit(X[:2, :50], y[:2, :50] if every_step else y[:2])  # what is loaded at the first call only
     before = peak()
@@ -76,7 +76,8 @@ def main():
         command = [sys.executable, __file__, *sys.argv[1:], "--one", json.dumps(setting)]
         result = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         name = ", ".join(f"{key}={value!r}" for key, value in setting[1].items()) or "all activations kept"
-        print(f"{setting[0]:8d}  {name:32s} {result['growth']:12.0f} {result['input']:11.0f} {result['seconds']:8.1f}", flush=True)
+        figures = f"{result['growth']:12.0f} {result['input']:11.0f} {result['seconds']:8.1f}"
+        print(f"{setting[0]:8d}  {name:32s} {figures}", flush=True)
 
 
 if __name__ == "__main__":
