@@ -212,10 +212,9 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
     def _problem(self, sequences: Sequences, targets: NDArray[Any], sample_weight: Any) -> tuple[Network, Data]:
         """Build the network with its loss, and the data to minimise it on."""
         weight, of_sequences = self._check_weight(sample_weight, sequences)
-        interval = self.checkpoint_interval
-        if self.stateful and self.return_sequences and self.truncation_length is not None:
-            interval = None  # the windows of the next call may reach all steps of this one, which are few
-        unrolling = Unrolling(self.truncation_length, self.truncation_stride, interval)
+        length, stride = self.truncation_length, self.truncation_stride
+        steps: Any = (length, None if length is None else stride, self.checkpoint_interval)
+        unrolling = Unrolling(*(int(n) if isinstance(n, Integral) else n for n in steps))  # NumPy's may be unsigned
         alpha = self.alpha / float(of_sequences.sum())
         network = Network(self._new_architecture(sequences), self._new_loss(), alpha, unrolling)
         return network, Data(sequences, targets, weight, np.flatnonzero(of_sequences), self.return_sequences)
@@ -223,10 +222,6 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
     def _check_combinations(self) -> None:
         """Raise for parameters that can't go together."""
         length, stride = self.truncation_length, self.truncation_stride
-        if stride is not None and length is None:
-            raise ValueError(
-                f"truncation_stride={stride} needs a truncation_length; None is full backpropagation through time."
-            )
         if stride is not None and length is not None and stride > length:
             raise ValueError(
                 f"truncation_stride={stride} must not be greater than truncation_length={length}: the losses of some steps "

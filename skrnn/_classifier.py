@@ -75,8 +75,9 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
 
     truncation_stride : int or None, default=None
         With ``return_sequences=True``, the number of steps between updates, counted from the start of each sequence; there is
-        one at its end, too. At most ``truncation_length``, which is the default; less gives overlapping windows. (With one
-        target a sequence there is one update, from which the last ``truncation_length`` steps carry the gradient.)
+        one at its end, too. At most ``truncation_length``, which is the default; less gives overlapping windows. Not used with
+        ``truncation_length=None``, nor with one target a sequence: then there is one update, and the last
+        ``truncation_length`` steps carry the gradient.
 
     checkpoint_interval : int, "auto" or None, default=None
         Keep the activations of so many steps at a time and recompute the others, window by window, from the states between

@@ -322,7 +322,7 @@ class Network:
         """Plan the windows of a batch, and say how many steps of one are kept at a time."""
         length, stride, interval = self.unrolling
         stride, past = stride or length, stream.history if stream is not None else 0
-        if self.every_step and length is not None and stride is not None and (stride < batch.n_steps or past):
+        if self.every_step and length and stride and (stride < batch.n_steps or (stream is not None and length > stride)):
             return list(truncated_windows(batch.lengths, length, stride, past)), batch.n_steps
         start = 0 if self.every_step or length is None else max(0, batch.n_steps - length)
         n_steps = batch.n_steps - start

@@ -138,6 +138,11 @@ def gradient_flow(estimator: BaseRNN, X: Any, y: Any) -> dict[str, NDArray[np.fl
 
 def _problem(estimator: BaseRNN, X: Any, y: Any, sample_weight: Any) -> tuple[Network, Data]:
     """Build what ``partial_fit`` would train on, without changing the estimator."""
+    if not isinstance(estimator, BaseRNN):
+        raise TypeError(
+            f"estimator must be an RNNClassifier or RNNRegressor, got {type(estimator).__name__}. Of a Pipeline, pass the last "
+            "step, and X as the steps before transform it; of a search, its best_estimator_."
+        )
     with computing():
         return copy.copy(estimator)._fitted_problem(X, y, sample_weight)
 

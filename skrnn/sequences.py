@@ -352,7 +352,7 @@ def check_sequences(
 
 def is_ready(X: Any, ndim: int, dtype: Any, n_columns: int | None) -> bool:
     """Tell an array that validation would pass as it is: a stream of short windows shall not wait for validation."""
-    return (
+    if not (
         type(X) is np.ndarray
         and X.ndim == ndim
         and X.dtype == dtype
@@ -360,8 +360,10 @@ def is_ready(X: Any, ndim: int, dtype: Any, n_columns: int | None) -> bool:
         and X.size > 0
         and X.flags.c_contiguous
         and X.flags.aligned
-        and math.isfinite(X.sum())  # infinite also where finite numbers overflow; those take the long way
-    )
+    ):
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        return math.isfinite(X.sum())  # infinite also where finite numbers overflow; those take the long way
 
 
 def is_stepwise(values: Any) -> bool:
