@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from inspect import signature
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, Self
 from weakref import WeakKeyDictionary
@@ -28,7 +29,7 @@ from ._network import Architecture, Network, Stream, Unrolling
 from ._optim.schedules import SCHEDULES
 from ._optim.solvers import SOLVERS
 from ._runtime import single_threaded_blas
-from ._training import Data, Options, Run, chunks, train, train_lbfgs
+from ._training import Data, Options, Run, chunks, train, train_lbfgs, train_once
 from ._version import __version__
 from .sequences import Batch, Sequences, check_sequences, check_steps, is_ready, is_stepwise
 
@@ -38,6 +39,8 @@ STATE_FORMAT = 1
 
 #: steps of all sequences up to which prediction takes a network made before, because making one takes longer than using it
 SMALL_CALL = 256
+#: scikit-learn 1.9 refuses weights that are all zero by itself; a stream may pass on without any target
+ALL_MAY_BE_ZERO = {name: True for name in signature(_check_sample_weight).parameters if name == "allow_all_zero_weights"}
 _kept_by_thread = threading.local()
 
 #: (y, sequences, does training go on?) -> targets as the loss takes them
@@ -193,6 +196,8 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
             sequences = self._check_X(X, reset=not goes_on)
             network, data = self._problem(sequences, encode(y, sequences, goes_on), sample_weight)
             stream = self._resume_stream(sequences) if incremental and self.stateful else None
+            if stream is None or stream.state is None:
+                _require_weight(data)
             if stream is not None:  # row i continues row i, whatever its weight
                 data = replace(data, index=np.arange(len(sequences)))
             run = self._resume(network) if goes_on else self._start(network, data, is_stream=stream is not None)
@@ -202,7 +207,7 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
                 options = self._options(len(data.index))
                 if stream is not None:
                     options = replace(options, batch_size=len(sequences), shuffle=False)
-                train(network, run, data, options, n_epochs=1, stop_early=False, stream=stream)
+                train_once(network, run, data, options, stream)
             else:
                 self._train(network, run, data)
             self._keep(network, run)
@@ -215,7 +220,7 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         length, stride = self.truncation_length, self.truncation_stride
         steps: Any = (length, None if length is None else stride, self.checkpoint_interval)
         unrolling = Unrolling(*(int(n) if isinstance(n, Integral) else n for n in steps))  # NumPy's may be unsigned
-        alpha = self.alpha / float(of_sequences.sum())
+        alpha = self.alpha / (float(of_sequences.sum()) or len(sequences))
         network = Network(self._new_architecture(sequences), self._new_loss(), alpha, unrolling)
         return network, Data(sequences, targets, weight, np.flatnonzero(of_sequences), self.return_sequences)
 
@@ -298,9 +303,9 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         if self.return_sequences and is_stepwise(sample_weight):
             sample_weight = check_steps(sample_weight, sequences, "sample_weight")
             of_what = sequences.values
-        weight: NDArray[Any] = _check_sample_weight(sample_weight, of_what, dtype=np.float64, ensure_non_negative=True)
-        if not weight.any():
-            raise ValueError("sample_weight is all zero; at least one sequence needs a positive weight.")
+        weight: NDArray[Any] = _check_sample_weight(
+            sample_weight, of_what, dtype=np.float64, ensure_non_negative=True, **ALL_MAY_BE_ZERO
+        )
         if of_what is sequences.lengths:
             return weight, weight
         return weight, np.add.reduceat(weight, sequences.offsets[:-1]) / sequences.lengths
@@ -460,6 +465,7 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         sequences = self._check_X(X, reset=False)
         network, data = self._problem(sequences, self._encode_more(y, sequences), sample_weight)
         self._check_same(network)
+        _require_weight(data)
         return network, data
 
     def _fitted_network(self) -> Network:
@@ -480,12 +486,13 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
             )
         if initial_state is not None:
             dtype, shape = self._theta.dtype, (len(sequences), network.n_state_units)
+            if np.shape(initial_state) != shape:
+                raise ValueError(
+                    f"initial_state has shape {np.shape(initial_state)}, but (n_sequences, n_state_units) = {shape} is "
+                    "required: all states of a sequence in one row, as return_state=True returns them."
+                )
             if not is_ready(initial_state, 2, dtype, network.n_state_units):
                 initial_state = check_array(initial_state, dtype=dtype, input_name="initial_state", estimator=self)
-            if initial_state.shape != shape:
-                raise ValueError(
-                    f"initial_state has shape {initial_state.shape}, but (n_sequences, n_state_units) = {shape} is required."
-                )
         with computing():
             raw, state = _raw_predictions(network, self._theta, sequences, initial_state, with_state=with_state)
         return raw, sequences, state
@@ -589,6 +596,12 @@ def require_targets(estimator: Any, y: Any) -> None:
     """Raise scikit-learn's error for missing targets."""
     if y is None:
         raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None.")
+
+
+def _require_weight(data: Data) -> None:
+    """Raise scikit-learn's error if there is nothing to learn from."""
+    if len(data.index) == 0:
+        raise ValueError("Sample weights must contain at least one non-zero number.")
 
 
 @contextmanager

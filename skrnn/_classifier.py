@@ -81,7 +81,7 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
 
     checkpoint_interval : int, "auto" or None, default=None
         Keep the activations of so many steps at a time and recompute the others, window by window, from the states between
-        the windows [10]_: the same gradient, for about a quarter more time. "auto" is the square root of the number of steps,
+        the windows [10]_: the same gradient, for up to a third more time. "auto" is the square root of the number of steps,
         but at least 64; memory then grows as that root. Not used where ``truncation_length`` and ``return_sequences=True``
         bound the memory already.
 
@@ -318,6 +318,11 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
         Returns
         -------
         self : RNNClassifier
+
+        Raises
+        ------
+        ValueError
+            As ``fit``. The estimator is then as it was before, and also after a KeyboardInterrupt.
         """
         self._check_partial_fit()
         encode = partial(self._encode, incremental=True, classes=classes)

@@ -304,7 +304,7 @@ class Network:
                     stack.start_from(states[number])
                 stack.forward(batch, start, stop, window.history)
                 if stream is not None and is_last:
-                    memory = self._memory(stack, row)
+                    memory = self._memory(stack, row, stop - start)
                 if weight == 0:
                     break
                 loss += readout.loss_and_gradient(
@@ -322,7 +322,7 @@ class Network:
         """Plan the windows of a batch, and say how many steps of one are kept at a time."""
         length, stride, interval = self.unrolling
         stride, past = stride or length, stream.history if stream is not None else 0
-        if self.every_step and length and stride and (stride < batch.n_steps or (stream is not None and length > stride)):
+        if self.every_step and length and stride and (stride < batch.n_steps or stream is not None):
             return list(truncated_windows(batch.lengths, length, stride, past)), batch.n_steps
         start = 0 if self.every_step or length is None else max(0, batch.n_steps - length)
         n_steps = batch.n_steps - start
@@ -344,10 +344,10 @@ class Network:
             states.append(state)
         return states[1:]
 
-    def _memory(self, stack: Stack, row: int) -> Stream:
-        """Keep what the next batch of a stream needs of the steps up to ``row``."""
-        length, stride, _ = self.unrolling
-        history = min(row, (length or 0) - (stride or length or 0)) if self.every_step else 0
+    def _memory(self, stack: Stack, row: int, n_steps: int) -> Stream:
+        """Keep what a next window of ``n_steps`` steps reaches of the steps up to ``row``."""
+        length = self.unrolling.truncation_length
+        history = min(row, max(0, length - n_steps)) if self.every_step and length else 0
         return Stream(history, stack.memory(row, history), stack.state(row))
 
     def state_gradients(self, theta: FloatArray, batch: Batch, total: float) -> list[list[FloatArray]]:

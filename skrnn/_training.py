@@ -156,10 +156,8 @@ def train(
     n_epochs: int,
     first_epoch: int = 0,
     validate: Callable[[NDArray[np.floating]], float] | None = None,
-    stop_early: bool = True,
-    stream: Stream | None = None,
 ) -> None:
-    """Minibatch training of ``run`` for up to ``n_epochs`` epochs.
+    """Minibatch training of ``run`` for up to ``n_epochs`` epochs; ends where the loss or the score no longer improves.
 
     Parameters
     ----------
@@ -169,14 +167,8 @@ def train(
         The epoch count at which the schedule began.
     validate : callable, optional
         The score of ``theta`` on the validation share; the best weights are then restored at the end.
-    stop_early : bool
-        Stop when the loss (or the validation score) no longer improves.
-    stream : Stream, optional
-        The sequences go on from here; needs a single minibatch. Left as it was if training ends before the last update.
     """
-    if options.learning_rate != "adaptive":
-        run.rate_factor = 1.0
-    minibatch_training = _MinibatchTraining(network, run, data, options, first_epoch, stream)
+    minibatch_training = _MinibatchTraining(network, run, data, options, first_epoch)
     without_improvement = 0
     with deferred_interrupt() as interrupted:
         for _ in range(n_epochs):
@@ -185,7 +177,7 @@ def train(
                 break
             improved = _record(run, loss, None if validate is None else validate(run.theta), options)
             without_improvement = 0 if improved else without_improvement + 1
-            if stop_early and without_improvement > options.n_iter_no_change:
+            if without_improvement > options.n_iter_no_change:
                 if options.learning_rate != "adaptive":
                     break
                 run.rate_factor /= ADAPTIVE_DIVISOR
@@ -193,7 +185,7 @@ def train(
                     break
                 without_improvement = 0
         else:
-            if stop_early and options.learning_rate != "cosine" and not interrupted():
+            if options.learning_rate != "cosine" and not interrupted():
                 _warn(
                     f"Maximum iterations ({options.max_iter}) reached and the optimization hasn't converged yet. "
                     "Increase max_iter, or anneal with learning_rate='cosine'."
@@ -205,8 +197,22 @@ def train(
         run.theta[...] = run.best_theta
 
 
+def train_once(network: Network, run: Run, data: Data, options: Options, stream: Stream | None = None) -> None:
+    """Train ``run`` for one epoch; Ctrl-C is raised.
+
+    With a ``stream``, which needs a single minibatch, the sequences go on from there. It is left as it was on divergence.
+    """
+    minibatch_training = _MinibatchTraining(network, run, data, options, 0, stream)
+    loss = minibatch_training.epoch(lambda: False)
+    if loss is not None:
+        _record(run, loss, None, options)
+    run.solver_state = minibatch_training.solver.state | {"solver": options.solver}
+
+
 def _record(run: Run, loss: float, score: float | None, options: Options) -> bool:
     """Write down what an epoch gave, and tell whether it was better than those before by more than ``tol``."""
+    if math.isnan(loss):
+        return False
     run.loss_curve.append(loss)
     if score is None:
         improved = loss <= run.best_loss - options.tol
@@ -226,8 +232,10 @@ class _MinibatchTraining:
     """One epoch after another of clipped minibatch updates."""
 
     def __init__(
-        self, network: Network, run: Run, data: Data, options: Options, first_epoch: int, stream: Stream | None
+        self, network: Network, run: Run, data: Data, options: Options, first_epoch: int, stream: Stream | None = None
     ) -> None:
+        if options.learning_rate != "adaptive":
+            run.rate_factor = 1.0
         self.network, self.run, self.data, self.options, self.first_epoch = network, run, data, options, first_epoch
         self.stream = stream
         self.solver = options.new_solver(run.theta.size, run.theta.dtype, run.solver_state)
@@ -236,7 +244,10 @@ class _MinibatchTraining:
         self.largest_norm = float(np.sqrt(np.finfo(run.theta.dtype).max)) / 100
 
     def epoch(self, interrupted: Callable[[], bool]) -> float | None:
-        """Return the weighted mean loss; None where training must stop, with the weights of the last good update."""
+        """Return the weighted mean loss; None where training must stop, with the weights of the last good update.
+
+        It is NaN if a stream passed on without any target.
+        """
         data, options, run = self.data, self.options, self.run
         n_batches = -(-len(data.index) // options.batch_size)
         total_loss = total_weight = 0.0
@@ -253,7 +264,7 @@ class _MinibatchTraining:
                 total_weight += update.weight
             run.t += batch.n_sequences
         run.n_iter += 1
-        return float(total_loss / total_weight)
+        return float(total_loss / total_weight) if total_weight else math.nan
 
     def step(self, loss: float, epochs_done: float) -> bool:
         """Clip the gradient and make a step by the schedule; one that is not finite is not made, and False is returned."""
@@ -272,7 +283,7 @@ class _MinibatchTraining:
     def diverged(self, number: int) -> None:
         """Warn, or raise if there are no good weights to keep."""
         where = f"in epoch {self.run.n_iter + 1}, batch {number + 1}"
-        remedy = "Lower learning_rate_init, set clip_norm or clip_value, or scale X and y."
+        remedy = "Lower learning_rate_init, set clip_norm or clip_value, or scale X and y, and start anew."
         if self.run.n_updates == 0:
             raise ValueError(f"The loss, gradient or update is not finite {where}, before any update. {remedy}")
         _warn(f"The loss, gradient or update became non-finite {where}; the last finite weights are kept. {remedy}")

@@ -277,7 +277,7 @@ class Batch:
         if self._step_weights:
             return float(self.targets(start, stop)[1].sum())
         weight = weight[self.index]
-        return float(weight @ np.clip(self.lengths - start, 0, stop - start) if self.every_step else weight.sum())
+        return float((weight * np.clip(self.lengths - start, 0, stop - start) if self.every_step else weight).sum())
 
     def _given(self) -> tuple[NDArray[Any], NDArray[Any]]:
         if self._y is None or self._weight is None:
@@ -396,6 +396,8 @@ def check_steps(values: Any, sequences: Sequences, name: str) -> NDArray[Any]:
     ValueError
         If the numbers of sequences, or of steps of one of them, differ.
     """
+    if any(np.ma.is_masked(value) for value in (values, *(values if isinstance(values, list | tuple) else ()))):
+        raise ValueError(f"{name} is a masked array with masked values. Fill them, and give their steps a sample_weight of 0.")
     if not isinstance(values, list | tuple):
         values = np.asarray(values)
     check_consistent_length(sequences.lengths, values)

@@ -54,52 +54,112 @@ def cell_variants():
 CELL_VARIANTS = cell_variants()
 
 
+def runs_of(lengths):
+    """``(length, columns)`` of runs of equal ``lengths``, which go from the longest to the shortest."""
+    lengths = list(lengths)
+    runs = [(n, slice(lengths.index(n), len(lengths) - lengths[::-1].index(n))) for n in sorted(set(lengths), reverse=True)]
+    assert sum(columns.stop - columns.start for _, columns in runs) == len(lengths)
+    return runs
+
+
 def entries_of(lengths):
-    """Entries of sequences that end together; ``lengths`` from the longest to the shortest."""
-    steps = [max(lengths) - length for length in lengths]
-    return [(t, slice(steps.index(t), len(steps) - steps[::-1].index(t))) for t in sorted(set(steps))]
+    """Where sequences that end together begin."""
+    return [(max(lengths) - length, columns) for length, columns in runs_of(lengths)]
+
+
+def exits_of(lengths):
+    """Where the padding of sequences that begin together begins."""
+    return [(length, columns) for length, columns in runs_of(lengths)[:0:-1]]
 
 
 class TapeProblem:
     """A scalar function of the weights, the inputs and the initial states of one tape, and its gradient by ``bptt``.
 
     The function is a random linear form of all hidden states and of the last state (h, and c). Everything is random, and the
-    initial states are not zero. ``point`` holds all variables; inputs in the padding have no effect.
+    initial states are not zero. ``point`` holds all variables; what stands in the padding has no effect.
+
+    Sequences begin together, and padding comes last; or they end together, and it comes first. A sequence that does not
+    reach from the first step to the last has no last state on the tape in the first case, where that of h is one of the
+    hidden states; and begins with zero in the second.
+
+    Parameters
+    ----------
+    cell, rng
+    lengths : tuple of int
+        From the longest to the shortest.
+    padding : "first" or "last"
+    first : int
+        The row of the tape that holds the first step.
     """
 
-    def __init__(self, cell, rng, lengths=(11, 7, 7, 2)):
+    def __init__(self, cell, rng, lengths=(11, 7, 7, 2), padding="last", first=0):
         T, N, F, H, S = max(lengths), len(lengths), cell.n_features, cell.n_hidden, cell.n_states
-        self.cell, self.n_steps, self.entries = cell, T, entries_of(lengths)
-        self.own = (np.arange(T)[:, None, None] >= T - np.array(lengths)).astype(float)  # (T, 1, N)
+        self.cell, self.n_steps, self.lengths, self.rows = cell, T, np.array(lengths), slice(first, first + T)
+        steps, is_full = np.arange(T)[:, None, None], self.lengths == T
+        if padding == "last":
+            self.edges, self.exits = [], [(first + step, columns) for step, columns in exits_of(lengths)]
+            self.own, self.begins, self.ends = steps < self.lengths, np.ones(N, bool), is_full
+        else:
+            # the gradient of the state before the first row is asked for, so nothing ends there
+            self.edges, self.exits = [(first + step, columns) for step, columns in entries_of(lengths) if step], []
+            self.own, self.begins, self.ends = steps >= T - self.lengths, is_full, np.ones(N, bool)
         self.layout = Layout(cell.shapes() | {"x": (T, F, N), "initial": (S, H, N)})
-        self.point = rng.standard_normal(self.layout.size)
-        for name, shape in cell.shapes().items():
-            self.layout.views(self.point)[name][...] *= shape[1] ** -0.5
-        self.dy, self.dlast = rng.standard_normal((T, H, N)) * self.own, rng.standard_normal((S, H, N))
-        self.tape = Tape(cell, N, T, np.float64, training=True)
+        self.tape = Tape(cell, N, first + T, np.float64, training=True)
+        self.point = self._draw(rng)
+        while self._is_close_to_a_kink():
+            self.point = self._draw(rng)
+        self.dy, self.dlast = rng.standard_normal((T, H, N)) * self.own, rng.standard_normal((S, H, N)) * self.ends
+
+    def _draw(self, rng):
+        point = rng.standard_normal(self.layout.size)
+        for name, shape in self.cell.shapes().items():
+            self.layout.views(point)[name][...] *= shape[1] ** -0.5
+        return point
+
+    def _is_close_to_a_kink(self):
+        """That of relu; there is no derivative."""
+        if getattr(self.cell, "activate", None) is not ACTIVATIONS["relu"][0]:
+            return False
+        self.forward(self.point)
+        a = np.matmul(self.tape.W, self.tape.hx[self.rows])
+        return abs(a[np.broadcast_to(self.own, a.shape)]).min() < 100 * EPSILON
+
+    def own_steps(self, column):
+        """The steps of one sequence."""
+        return np.flatnonzero(self.own[:, 0, column])
 
     def forward(self, point):
         """Run the tape; return its hidden states and its last state."""
-        tape, views, H = self.tape, self.layout.views(point), self.cell.n_hidden
+        tape, views, H, rows = self.tape, self.layout.views(point), self.cell.n_hidden, self.rows
         tape.load(views)
-        tape.reset()
-        tape.hx[: self.n_steps, H : H + 1] = self.own
-        tape.hx[: self.n_steps, H + 1 :] = views["x"] * self.own
-        bptt.forward(tape, self.n_steps, self.entries, views["initial"])
-        return tape.states(self.n_steps), np.array(self.cell.state(tape, self.n_steps))
+        for state, initial in zip(self.cell.state(tape, rows.start), views["initial"], strict=True):
+            state[...] = np.where(self.begins, initial, 0)
+        tape.hx[rows, H : H + 1] = self.own
+        tape.hx[rows, H + 1 :] = np.where(self.own, views["x"], 0)
+        bptt.forward(tape, rows.start, rows.stop, self.exits)
+        return tape.states(rows.start, rows.stop), np.array(self.cell.state(tape, rows.stop))
 
     def value(self, point):
         y, last = self.forward(point)
         return float(np.sum(self.dy * y) + np.sum(self.dlast * last))
+
+    def backward(self, grads, **options):
+        """Run ``bptt.backward``, with ``dy`` where it is not zero; return the gradient of the inputs."""
+        dy, dx = (np.full((self.rows.stop, *shape), np.nan) for shape in (self.dy.shape[1:], self.layout.shapes["x"][1:]))
+        dy[self.rows] = self.dy
+        self.tape.dstate[...] = self.dlast
+        bptt.backward(
+            self.tape, self.rows.start, self.rows.stop, self.edges, grads, dy if self.dy.any() else None, dx, **options
+        )
+        return dx[self.rows]
 
     def gradient(self):
         """The gradient at ``point``, a vector like it."""
         self.forward(self.point)
         grad = np.zeros_like(self.point)
         grads = self.layout.views(grad)
-        self.tape.dstate[...] = self.dlast
-        bptt.backward(self.tape, self.n_steps, self.entries, grads, self.dy, grads["x"])
-        grads["initial"][...] = self.tape.dinitial
+        grads["x"][...] = self.backward(grads)
+        grads["initial"][...] = self.tape.dstate
         return grad
 
     def check(self, rng, **options):

@@ -1,10 +1,11 @@
 """Oracle vectors of other implementations, their weights as those of a cell, and stacks of tapes to run them on."""
 
+import itertools
 import json
 from pathlib import Path
 
 import numpy as np
-from _gradcheck import entries_of
+from _gradcheck import exits_of, runs_of
 
 from skrnn._core import bptt
 from skrnn._core.cells import CELLS
@@ -72,7 +73,7 @@ def torch_weights(kind, arrays, layer=0, direction=0, prefix=""):
 class Layer:
     """A recurrent layer, in one or both directions, on batch-first sequences that begin together (N, T, F).
 
-    Tapes want sequences that end together, from the longest to the shortest; this goes there and back one by one.
+    Tapes want them from the longest to the shortest; this goes there and back one by one.
     """
 
     def __init__(self, new_cell, weights, reverse, lengths, dtype=np.float64):
@@ -80,7 +81,7 @@ class Layer:
         self.lengths, self.reverse = np.asarray(lengths), reverse
         self.order = np.argsort(-self.lengths, kind="stable")
         self.n_steps = int(self.lengths.max())
-        self.entries = entries_of(self.lengths[self.order].tolist())
+        self.runs, self.exits = (events(self.lengths[self.order].tolist()) for events in (runs_of, exits_of))
         self.tapes, self.layouts = [], []
         for of_direction in weights:
             cell = new_cell(of_direction.arrays[0].shape[1], of_direction.arrays[1].shape[1])
@@ -97,13 +98,13 @@ class Layer:
         out[...] = 0
         for column, n in enumerate(self.order):
             own = a[n, : self.lengths[n]]
-            out[self.n_steps - self.lengths[n] :, :, column] = own[::-1] if reverse else own
+            out[: self.lengths[n], :, column] = own[::-1] if reverse else own
 
     def _from_tape(self, a, n_steps, reverse):
         """(N, n_steps, K), zero beyond each length, of (T, K, N)."""
         out = np.zeros((len(self.lengths), n_steps, a.shape[1]), a.dtype)
         for column, n in enumerate(self.order):
-            own = a[self.n_steps - self.lengths[n] :, :, column]
+            own = a[: self.lengths[n], :, column]
             out[n, : self.lengths[n]] = own[::-1] if reverse else own
         return out
 
@@ -114,28 +115,41 @@ class Layer:
             H = tape.cell.n_hidden
             self._to_tape(np.ones((*x.shape[:2], 1)), tape.hx[: self.n_steps, H : H + 1], reverse)
             self._to_tape(x, tape.hx[: self.n_steps, H + 1 :], reverse)
-            tape.reset()
-            bptt.forward(tape, self.n_steps, self.entries, np.asarray(states).transpose(0, 2, 1)[:, :, self.order])
-            outputs.append(self._from_tape(tape.states(self.n_steps), x.shape[1], reverse))
-            last.append(self._unsorted(np.array(tape.cell.state(tape, self.n_steps))))
+            for state, given in zip(tape.cell.state(tape, 0), states, strict=True):
+                state[...] = given[self.order].T
+            bptt.forward(tape, 0, self.n_steps, self.exits)
+            outputs.append(self._from_tape(tape.states(0, self.n_steps), x.shape[1], reverse))
+            last.append(self._last(tape))
         return np.concatenate(outputs, axis=2), np.array(last)
+
+    def _last(self, tape):
+        """The state of each sequence after its own last step."""
+        last = np.empty_like(tape.dstate)
+        for length, columns in self.runs:
+            last[:, :, columns] = np.array(tape.cell.state(tape, length))[:, :, columns]
+        return self._unsorted(last)
 
     def _unsorted(self, states):
         """(n_states, N, H) in the order of the sequences, of (n_states, H, N)."""
         return states[:, :, np.argsort(self.order)].transpose(0, 2, 1)
 
     def backward(self, dy, dlast):
-        """Return the gradients of the inputs, of the initial states, and per direction ``(cell, views of the weights')``."""
+        """Return the gradients of the inputs, of the initial states, and per direction ``(cell, views of the weights')``.
+
+        Where a sequence ends, the gradient of its last state joins those of the longer ones.
+        """
         dx, dinitial, grads = 0.0, [], []
         H = self.tapes[0].cell.n_hidden
         for k, (tape, layout) in enumerate(zip(self.tapes, self.layouts, strict=True)):
             dstates, dinputs = np.zeros((self.n_steps, H, len(self.lengths))), np.empty_like(tape.hx[:-1, H + 1 :])
             self._to_tape(dy[:, :, k * H : (k + 1) * H], dstates, self.reverse[k])
-            tape.dstate[...] = np.asarray(dlast[k]).transpose(0, 2, 1)[:, :, self.order]
-            views = layout.views(np.zeros(layout.size))
-            bptt.backward(tape, self.n_steps, self.entries, views, dstates, dinputs)
+            views, of_last = layout.views(np.zeros(layout.size)), np.asarray(dlast[k]).transpose(0, 2, 1)[:, :, self.order]
+            tape.dstate.fill(0)
+            for (stop, columns), (start, _) in itertools.pairwise([*self.runs, (0, None)]):
+                tape.dstate[:, :, columns] = of_last[:, :, columns]
+                bptt.backward(tape, start, stop, [], views, dstates, dinputs)
             dx = dx + self._from_tape(dinputs, dy.shape[1], self.reverse[k])
-            dinitial.append(self._unsorted(tape.dinitial))
+            dinitial.append(self._unsorted(tape.dstate.copy()))
             grads.append((tape.cell, views))
         return dx, np.array(dinitial), grads
 

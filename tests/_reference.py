@@ -2,9 +2,12 @@
 
 A cell's weights are a dict from gate to an object with ``recurrent`` (H, H), ``input`` (H, F), ``bias`` (H,) and, for the n of
 a GRU, ``recurrent_bias``. A gradient is the same dict of arrays that are added to. States are tuples: (h,) or (h, c).
+
+A step gives the state after it and the activations, from which its gradient is then taken with the weights of that time.
 """
 
 from itertools import chain
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import expit, log_softmax
@@ -40,11 +43,11 @@ class Elman:
         self.phi, self.slope = ACTIVATIONS[activation]
 
     def step(self, gates, x, state):
-        return (self.phi(affine(gates["h"], x, state[0])),)
+        a = affine(gates["h"], x, state[0])
+        return (self.phi(a),), a
 
-    def step_back(self, gates, grads, x, state, dstate):
-        da = dstate[0] * self.slope(affine(gates["h"], x, state[0]))
-        dx, dh = affine_back(gates["h"], grads["h"], da, x, state[0])
+    def step_back(self, gates, grads, x, state, a, dstate):
+        dx, dh = affine_back(gates["h"], grads["h"], dstate[0] * self.slope(a), x, state[0])
         return dx, (dh,)
 
 
@@ -53,20 +56,15 @@ class GRU:
 
     n_states = 1
 
-    def _gates(self, gates, x, h):
+    def step(self, gates, x, state):
+        (h,) = state
         r, z = expit(affine(gates["r"], x, h)), expit(affine(gates["z"], x, h))
         m = gates["n"].recurrent @ h + gates["n"].recurrent_bias
         n = np.tanh(gates["n"].input @ x + gates["n"].bias + r * m)
-        return r, z, m, n
+        return ((1 - z) * n + z * h,), (r, z, m, n)
 
-    def step(self, gates, x, state):
-        (h,) = state
-        _, z, _, n = self._gates(gates, x, h)
-        return ((1 - z) * n + z * h,)
-
-    def step_back(self, gates, grads, x, state, dstate):
-        (h,), (dh_next,) = state, dstate
-        r, z, m, n = self._gates(gates, x, h)
+    def step_back(self, gates, grads, x, state, activations, dstate):
+        (h,), (r, z, m, n), (dh_next,) = state, activations, dstate
         dn, dz, dh = dh_next * (1 - z), dh_next * (h - n), dh_next * z
         da_n = dn * (1 - n**2)
         grads["n"].input[...] += np.outer(da_n, x)
@@ -87,20 +85,15 @@ class LSTM:
 
     n_states = 2
 
-    def _gates(self, gates, x, h):
-        i, f, o = (expit(affine(gates[name], x, h)) for name in "ifo")
-        return i, f, np.tanh(affine(gates["g"], x, h)), o
-
     def step(self, gates, x, state):
         h, c = state
-        i, f, g, o = self._gates(gates, x, h)
+        i, f, o = (expit(affine(gates[name], x, h)) for name in "ifo")
+        g = np.tanh(affine(gates["g"], x, h))
         c = f * c + i * g
-        return o * np.tanh(c), c
+        return (o * np.tanh(c), c), (i, f, g, o, np.tanh(c))
 
-    def step_back(self, gates, grads, x, state, dstate):
-        (h, c), (dh_next, dc_next) = state, dstate
-        i, f, g, o = self._gates(gates, x, h)
-        tanh_c = np.tanh(f * c + i * g)
+    def step_back(self, gates, grads, x, state, activations, dstate):
+        (h, c), (i, f, g, o, tanh_c), (dh_next, dc_next) = state, activations, dstate
         dc = dc_next + dh_next * o * (1 - tanh_c**2)
         da = {
             "i": dc * g * i * (1 - i),
@@ -122,24 +115,43 @@ def new_cell(name, activation):
 # ---------------------------------------------------------------- one sequence
 
 
-def run(cell, gates, xs, state):
-    """The states before the first and after every step of a sequence: a list of ``len(xs) + 1`` tuples."""
-    states = [state]
-    for x in xs:
-        states.append(cell.step(gates, x, states[-1]))
-    return states
+class Step(NamedTuple):
+    """What a step was given, and what it gave."""
+
+    x: Any
+    before: tuple
+    activations: Any
+    after: tuple
+
+    @property
+    def h(self):
+        return self.after[0]
 
 
-def run_back(cell, gates, grads, xs, states, dhs, dlast):
+def take_step(cell, gates, x, state, nudge=0.0):
+    """``nudge`` is added to the hidden state after the step."""
+    after, activations = cell.step(gates, x, state)
+    return Step(x, state, activations, (after[0] + nudge, *after[1:]))
+
+
+def run(cell, gates, xs, state, nudges=None):
+    """The steps of a sequence."""
+    steps = []
+    for t, x in enumerate(xs):
+        steps.append(take_step(cell, gates, x, steps[-1].after if steps else state, 0.0 if nudges is None else nudges[t]))
+    return steps
+
+
+def run_back(cell, gates, grads, steps, dhs, dlast):
     """Unrolled backpropagation through time.
 
     ``dhs`` are the gradients of the hidden state after every step and ``dlast`` that of the last state. Adds to ``grads``;
     returns the gradients of the inputs and of the initial state.
     """
-    dxs, dstate = [None] * len(xs), dlast
-    for t in reversed(range(len(xs))):
+    dxs, dstate = [None] * len(steps), dlast
+    for t in reversed(range(len(steps))):
         dstate = (dstate[0] + dhs[t], *dstate[1:])
-        dxs[t], dstate = cell.step_back(gates, grads, xs[t], states[t], dstate)
+        dxs[t], dstate = cell.step_back(gates, grads, steps[t].x, steps[t].before, steps[t].activations, dstate)
     return dxs, dstate
 
 
@@ -196,95 +208,208 @@ LOSSES = {
 }
 
 
-# ---------------------------------------------------------------- a network on one sequence
+# ---------------------------------------------------------------- a network
 
 
 class Network:
     """The weights of a ``skrnn`` network, taken gate by gate, and its forward and backward pass on one sequence.
+
+    What a sequence does is ``passes[layer][direction]``, its steps in the order in which the direction reads them. A state
+    is a vector of the states of all layers and directions, one below the other.
 
     Parameters
     ----------
     network : skrnn._network.Network
         Says which weights and gradients belong to which gate, and nothing else.
     theta : array
+        Of which views are taken.
     """
 
     def __init__(self, network, theta):
-        self.network, self.architecture = network, network.architecture
+        self.network, self.architecture, self.theta = network, network.architecture, theta
+        self.sizes, self.n_directions = self.architecture.hidden_layer_sizes, 1 + self.architecture.bidirectional
         self.cell = new_cell(self.architecture.cell, self.architecture.activation)
         self.layers, self.readout = self._by_gate(theta)
 
     def _by_gate(self, vector):
         """``layers[layer][direction][gate]`` and the readout's matrix, views of ``vector``."""
-        gates, n_directions = [gates for _, gates in self.network.gates(vector)], 1 + self.architecture.bidirectional
-        layers = [gates[k : k + n_directions] for k in range(0, len(gates), n_directions)]
+        gates, n = [gates for _, gates in self.network.gates(vector)], self.n_directions
+        layers = [gates[k : k + n] for k in range(0, len(gates), n)]
         return layers, self.network.layout.views(vector)["readout"]
 
-    def states(self, xs):
-        """Per layer and direction: inputs and states in the order in which the direction reads them; and the outputs."""
+    # ---------------------------------------------------------------- forward
+
+    def _split_state(self, state):
+        """``[layer][direction]`` tuples of a state; None is zero."""
+        n = self.cell.n_states
+        lengths = [H for H in self.sizes for _ in range(self.n_directions * n)]
+        parts = np.split(np.zeros(sum(lengths)) if state is None else state, np.cumsum(lengths)[:-1])
+        cells = [tuple(parts[k : k + n]) for k in range(0, len(parts), n)]
+        return [cells[k : k + self.n_directions] for k in range(0, len(cells), self.n_directions)]
+
+    def last_state(self, passes):
+        return np.concatenate([part for layer in passes for steps in layer for part in steps[-1].after])
+
+    def passes(self, xs, initial=None, nudges=None):
+        """Run a sequence; ``nudges[layer][direction]`` (T, H) are added to the hidden states."""
         passes, inputs = [], list(xs)
-        for H, directions in zip(self.architecture.hidden_layer_sizes, self.layers, strict=True):
+        for layer, (weights, states) in enumerate(zip(self.layers, self._split_state(initial), strict=True)):
             passes.append([])
-            outputs = []
-            for direction, gates in enumerate(directions):
-                read = inputs[::-1] if direction else inputs
-                states = run(self.cell, gates, read, (np.zeros(H),) * self.cell.n_states)
-                passes[-1].append((read, states))
-                hs = [state[0] for state in states[1:]]
-                outputs.append(hs[::-1] if direction else hs)
-            inputs = [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
-        return passes, inputs
+            for direction, (gates, state) in enumerate(zip(weights, states, strict=True)):
+                nudge = None if nudges is None else nudges[layer][direction]
+                passes[-1].append(run(self.cell, gates, inputs[::-1] if direction else inputs, state, nudge))
+            inputs = self.outputs(passes)
+        return passes
+
+    def outputs(self, passes):
+        """The hidden states of the last of the layers, in the order of the sequence."""
+        hs = [[step.h for step in steps] for steps in passes[-1]]
+        return [np.concatenate(parts) for parts in zip(hs[0], *(reverse[::-1] for reverse in hs[1:]), strict=True)]
 
     def _pooled(self, passes):
         """``(pooling, direction)`` of each block of the pooled states, in their order, and the blocks."""
-        blocks = [(name, direction) for name in self.architecture.pooling for direction in range(len(passes[-1]))]
-        return blocks, [POOLINGS[name][0]([s[0] for s in passes[-1][d][1][1:]]) for name, d in blocks]
+        blocks = [(name, direction) for name in self.architecture.pooling for direction in range(self.n_directions)]
+        return blocks, [POOLINGS[name][0]([step.h for step in passes[-1][direction]]) for name, direction in blocks]
 
-    def raw_prediction(self, xs):
-        """(n_raw,)."""
-        pooled = np.concatenate(self._pooled(self.states(xs)[0])[1])
-        return self.readout[:, :-1] @ pooled + self.readout[:, -1]
+    def _raw(self, states):
+        return self.readout[:, :-1] @ states + self.readout[:, -1]
 
-    def gradient(self, xs, draw, grad):
-        """Add to ``grad``, a vector like theta, the gradient of ``draw @ raw_prediction(xs)``."""
-        layers, readout = self._by_gate(grad)
-        passes, _ = self.states(xs)
-        blocks, pooled = self._pooled(passes)
-        readout[:, :-1] += np.outer(draw, np.concatenate(pooled))
+    def raw_predictions(self, passes):
+        """(n_raw,), or with targets at every step (T, n_raw)."""
+        if self.architecture.return_sequences:
+            return np.array([self._raw(h) for h in self.outputs(passes)])
+        return self._raw(np.concatenate(self._pooled(passes)[1]))
+
+    # ---------------------------------------------------------------- backward
+
+    def _read_back(self, states, draw, readout):
+        """Add to the gradient of the readout's matrix; return that of the states."""
+        readout[:, :-1] += np.outer(draw, states)
         readout[:, -1] += draw
-        H = self.architecture.hidden_layer_sizes[-1]
-        dpooled = (self.readout[:, :-1].T @ draw).reshape(-1, H)
-        dhs = [[np.zeros(H) for _ in xs] for _ in passes[-1]]
-        for (name, direction), dblock in zip(blocks, dpooled, strict=True):
-            hs = [state[0] for state in passes[-1][direction][1][1:]]
-            for t, dh in enumerate(POOLINGS[name][1](hs, dblock)):
-                dhs[direction][t] = dhs[direction][t] + dh
-        for layer in reversed(range(len(passes))):
-            dinputs = [0.0] * len(xs)
-            for direction, (read, states) in enumerate(passes[layer]):
-                gates, grads = self.layers[layer][direction], layers[layer][direction]
-                dlast = tuple(np.zeros_like(s) for s in states[-1])
-                dxs, _ = run_back(self.cell, gates, grads, read, states, dhs[direction], dlast)
-                for t, dx in enumerate(dxs[::-1] if direction else dxs):
-                    dinputs[t] = dinputs[t] + dx
-            if layer:
-                H = self.architecture.hidden_layer_sizes[layer - 1]
-                dhs = [[d[k * H : (k + 1) * H] for d in dinputs] for k in range(len(passes[layer - 1]))]
-                dhs = [dh[::-1] if k else dh for k, dh in enumerate(dhs)]
+        return self.readout[:, :-1].T @ draw
 
-    def loss_and_gradient(self, loss, sequences, targets, weights):
-        """The mean over weighted sequences of ``loss`` (a name), plus the L2 penalty; and its gradient."""
-        grad, total = np.zeros(self.network.layout.size), 0.0
-        for xs, y, weight in zip(sequences, targets, np.asarray(weights) / np.sum(weights), strict=True):
-            value, draw = LOSSES[loss](self.raw_prediction(xs), y)
-            total += weight * value
-            self.gradient(xs, weight * draw, grad)
-        alpha, (layers, readout) = self.network.alpha, self._by_gate(grad)
+    def _pooled_back(self, passes, draw, grad):
+        """Gradients of the states of the last layer, by direction and step."""
+        blocks, pooled = self._pooled(passes)
+        dpooled = self._read_back(np.concatenate(pooled), draw, self._by_gate(grad)[1]).reshape(len(blocks), -1)
+        dhs = [[0.0] * len(steps) for steps in passes[-1]]
+        for (name, direction), dblock in zip(blocks, dpooled, strict=True):
+            for t, dh in enumerate(POOLINGS[name][1]([step.h for step in passes[-1][direction]], dblock)):
+                dhs[direction][t] = dhs[direction][t] + dh
+        return dhs
+
+    def _steps_back(self, passes, draws, grad):
+        """The same for raw predictions at every step; ``draws`` is 0 where there is none."""
+        readout, zero = self._by_gate(grad)[1], np.zeros(self.n_directions * self.sizes[-1])
+        douts = [
+            zero if draw is None else self._read_back(h, draw, readout)
+            for h, draw in zip(self.outputs(passes), draws, strict=True)
+        ]
+        return self._by_direction(douts, self.sizes[-1])
+
+    def _by_direction(self, douts, H):
+        parts = [[dout[k * H : (k + 1) * H] for dout in douts] for k in range(self.n_directions)]
+        return [part[::-1] if direction else part for direction, part in enumerate(parts)]
+
+    def back(self, passes, dhs, grad, first=0):
+        """Add to ``grad`` what the gradients ``dhs`` of the last layer's states make of steps from ``first``."""
+        layers, _ = self._by_gate(grad)
+        for layer in reversed(range(len(passes))):
+            douts = 0.0
+            for direction, steps in enumerate(passes[layer]):
+                gates, grads, dlast = (
+                    self.layers[layer][direction],
+                    layers[layer][direction],
+                    [np.zeros_like(s) for s in steps[-1].after],
+                )
+                dxs, _ = run_back(self.cell, gates, grads, steps[first:], dhs[direction][first:], dlast)
+                dxs = [np.zeros_like(dxs[0])] * first + dxs
+                douts = douts + np.array(dxs[::-1] if direction else dxs)
+            if layer:
+                dhs = self._by_direction(douts, self.sizes[layer - 1])
+
+    def penalise(self, grad, share=1.0):
+        """Add the gradient of a share of the L2 penalty, and return its value."""
+        alpha, value, (layers, readout) = share * self.network.alpha, 0.0, self._by_gate(grad)
         matrices = [(self.readout[:, :-1], readout[:, :-1])]
         for weights_of, grads_of in zip(chain(*self.layers), chain(*layers), strict=True):
             for name, gate in weights_of.items():
                 matrices += [(gate.recurrent, grads_of[name].recurrent), (gate.input, grads_of[name].input)]
         for matrix, dmatrix in matrices:
-            total += alpha / 2 * np.sum(matrix**2)
+            value += alpha / 2 * np.sum(matrix**2)
             dmatrix += alpha * matrix
-        return total, grad
+        return value
+
+    # ---------------------------------------------------------------- the objective
+
+    def loss(self, loss, sequences, targets, weights, nudges=None):
+        """The weighted mean of ``loss`` (a name); ``nudges`` for each sequence."""
+        value, total = 0.0, sum(np.sum(weight) for weight in weights)
+        for n, (xs, y, weight) in enumerate(zip(sequences, targets, weights, strict=True)):
+            raw = self.raw_predictions(self.passes(xs, nudges=None if nudges is None else nudges[n]))
+            if not self.architecture.return_sequences:
+                raw, y, weight = [raw], [y], [weight]
+            value += sum(w * LOSSES[loss](r, target)[0] for r, target, w in zip(raw, y, weight, strict=True))
+        return value / total
+
+    def loss_and_gradient(self, loss, sequences, targets, weights, length=None, stride=None, initial=None):
+        """The weighted mean of ``loss`` (a name) plus the L2 penalty; and its gradient, or what truncation leaves of it.
+
+        At every update point the sequence is run anew from its beginning.
+
+        Parameters
+        ----------
+        loss : str
+        sequences : list of array (T, F)
+        targets, weights : list
+            For each sequence one, or one for each step.
+        length, stride : int, optional
+            At every update the losses of the last ``stride`` steps go back ``length`` steps.
+        initial : list of state, optional
+            Of each sequence.
+        """
+        grad, value, total = np.zeros_like(self.theta), 0.0, sum(np.sum(weight) for weight in weights)
+        for n, (xs, y, weight) in enumerate(zip(sequences, targets, weights, strict=True)):
+            T, state = len(xs), None if initial is None else initial[n]
+            if not self.architecture.return_sequences:
+                passes = self.passes(xs, state)
+                part, draw = LOSSES[loss](self.raw_predictions(passes), y)
+                value += weight * part / total
+                self.back(passes, self._pooled_back(passes, weight * draw / total, grad), grad, max(0, T - (length or T)))
+                continue
+            for start in range(0, T, stride or length or T):
+                stop = min(start + (stride or length or T), T)
+                passes, draws = self.passes(xs[:stop], state), [None] * stop
+                raw = self.raw_predictions(passes)
+                for t in range(start, stop):
+                    part, draw = LOSSES[loss](raw[t], y[t])
+                    value += weight[t] * part / total
+                    draws[t] = weight[t] * draw / total
+                self.back(passes, self._steps_back(passes, draws, grad), grad, max(0, stop - (length or T)))
+        return value + self.penalise(grad), grad
+
+    def updates(self, loss, sequences, targets, weights, length, stride):
+        """Yield loss, gradient and weight at every update of truncated BPTT, one direction and a target at every step.
+
+        ``theta`` may be changed between updates. No step is run twice: its activations stay those of the weights of its time,
+        through which gradients come back with the weights of theirs.
+        """
+        all_passes = [[[[]] for _ in self.sizes] for _ in sequences]
+        for start in range(0, max(map(len, sequences)), stride):
+            grad, value = np.zeros_like(self.theta), 0.0
+            total = sum(np.sum(weight[start : start + stride]) for weight in weights)
+            for xs, y, weight, passes in zip(sequences, targets, weights, all_passes, strict=True):
+                stop, draws = min(start + stride, len(xs)), [None] * min(start, len(xs))
+                for t in range(start, stop):
+                    x = xs[t]
+                    for (gates,), (steps,), (state,) in zip(self.layers, passes, self._split_state(None), strict=True):
+                        steps.append(take_step(self.cell, gates, x, steps[-1].after if steps else state))
+                        x = steps[-1].h
+                    part, draw = LOSSES[loss](self._raw(x), y[t])
+                    value += weight[t] * part
+                    draws.append(weight[t] * draw)
+                if total > 0 and start < stop:
+                    draws = [None if draw is None else draw / total for draw in draws]
+                    self.back(passes, self._steps_back(passes, draws, grad), grad, max(0, stop - length))
+            if total > 0:
+                yield value / total + self.penalise(grad), grad, total

@@ -30,6 +30,9 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skrnn import RNNClassifier, RNNRegressor
+from skrnn.metrics import make_step_scorer
+from skrnn.preprocessing import PerStep
+from skrnn.sequences import concatenate_steps
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -368,6 +371,101 @@ def test_transformed_target_regressor(form):
     assert regressor.score(X, 1000.0 * y) > 0.8
     several = np.column_stack([1000.0 * y, y])
     assert clone(regressor).fit(X, several).predict(X).shape == several.shape
+
+
+# -------------------------------------------------------------------- targets at every step
+
+
+def make_steps(form, Estimator, n=36):
+    """Sequences as of ``make_data`` with a target at every step: the sum of this step and the one before, or its class."""
+    X, _ = make_data(form, n)
+    y = [x[:, 0] + np.r_[0, x[:-1, 0]] for x in X]
+    if Estimator is RNNClassifier:
+        y = [np.array(["down", "level", "up"])[np.digitize(s, [-0.7, 0.7])] for s in y]
+    return X, {"3-D": np.stack, "list": list, "object array": object_array}[form](y)
+
+
+def new_of_steps(Estimator, **parameters):
+    return new(Estimator, return_sequences=True, **parameters)
+
+
+@each_estimator
+@each_form
+def test_scores_of_steps_are_cross_validated(Estimator, form):
+    X, y = make_steps(form, Estimator)
+    assert (cross_val_score(new_of_steps(Estimator), X, y, cv=3, error_score="raise") > 0.8).all()
+    weight = np.random.default_rng(0).uniform(0.5, 2, len(X))
+    of_steps = [np.full(len(x), w) for x, w in zip(X, weight, strict=True)]
+    of_steps = {"3-D": np.stack, "list": list, "object array": object_array}[form](of_steps)
+    names = ["accuracy", "f1_macro", "neg_log_loss"] if Estimator is RNNClassifier else ["r2", "neg_max_error"]
+    for sample_weight in (weight, of_steps):
+        results = cross_validate(
+            new_of_steps(Estimator, max_iter=5), X, y, cv=3, scoring=make_step_scorer(names),
+            params={"sample_weight": sample_weight}, error_score="raise",
+        )  # fmt: skip
+        assert all(np.isfinite(results[f"test_{name}"]).all() for name in names)
+
+
+@each_estimator
+@each_form
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_steps_are_predicted_by_cross_validation(Estimator, form, n_jobs):
+    X, y = make_steps(form, Estimator)
+    predicted = cross_val_predict(new_of_steps(Estimator), X, y, cv=3, n_jobs=n_jobs)
+    assert predicted.shape == (y.shape if form == "3-D" else (len(X),))
+    assert [len(p) for p in predicted] == [len(x) for x in X]
+    predicted, y = concatenate_steps(predicted), concatenate_steps(y)
+    assert ((predicted == y).mean() if Estimator is RNNClassifier else np.corrcoef(predicted, y)[0, 1]) > 0.8
+
+
+@each_estimator
+@each_form
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_the_truncation_length_is_searched_for(Estimator, form, n_jobs):
+    X, y = make_steps(form, Estimator)
+    scorer = make_step_scorer("balanced_accuracy" if Estimator is RNNClassifier else "neg_mean_absolute_error")
+    grid = {"truncation_length": [1, 2, 7, None]}
+    estimator = new_of_steps(Estimator, max_iter=10, batch_size=8, truncation_stride=None)
+    search = GridSearchCV(estimator, grid, cv=2, scoring=scorer, n_jobs=n_jobs, error_score="raise").fit(X, y)
+    scores = search.cv_results_["mean_test_score"]
+    assert scores[0] != scores[1] != scores[2] == scores[3]  # no sequence is longer than 7
+    assert search.best_params_["truncation_length"] == grid["truncation_length"][int(scores.argmax())]
+    assert_array_equal(concatenate_steps(search.predict(X)), concatenate_steps(search.best_estimator_.predict(X)))
+    assert search.score(X, y) == scorer(search.best_estimator_, X, y)
+
+
+@each_estimator
+@each_form
+def test_a_pipeline_scales_the_features_of_targets_at_every_step(Estimator, form):
+    X, y = make_steps(form, Estimator)
+    name = Estimator.__name__.lower()
+    pipeline = make_pipeline(PerStep(StandardScaler()), new_of_steps(Estimator))
+    assert pipeline.fit(X, y).score(X, y) > 0.9
+    scaled = PerStep(StandardScaler()).fit_transform(X)
+    alone = new_of_steps(Estimator).fit(scaled, y)
+    assert_array_equal(concatenate_steps(pipeline.predict(X)), concatenate_steps(alone.predict(scaled)))
+    assert (cross_val_score(pipeline, X, y, cv=3, error_score="raise") > 0.8).all()
+    grid = {f"{name}__truncation_length": [2, None], "perstep__transformer__with_mean": [True, False]}
+    search = GridSearchCV(pipeline.set_params(**{f"{name}__max_iter": 3}), grid, cv=2, n_jobs=2, error_score="raise")
+    assert np.isfinite(search.fit(X, y).cv_results_["mean_test_score"]).all()
+
+
+@each_estimator
+@each_form
+def test_tools_that_split_take_targets_at_every_step(Estimator, form):
+    X, y = make_steps(form, Estimator)
+    X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+    assert new_of_steps(Estimator).fit(X_train, y_train).score(X_test, y_test) > 0.8
+    _, _, scores = learning_curve(
+        new_of_steps(Estimator, max_iter=3), X, y, cv=3, train_sizes=[0.5, 1.0], shuffle=True, random_state=0,
+        error_score="raise",
+    )  # fmt: skip
+    assert np.isfinite(scores).all()
+    search = RandomizedSearchCV(
+        new_of_steps(Estimator, max_iter=3), {"checkpoint_interval": [None, 2, "auto"], "cell": ["rnn", "lstm"]}, n_iter=3,
+        cv=2, random_state=0, error_score="raise",
+    )  # fmt: skip
+    assert len(search.fit(X, y).predict(X)) == len(X)
 
 
 # -------------------------------------------------------------------- outside scikit-learn's own world of 2-D arrays

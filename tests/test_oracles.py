@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 
 from skrnn._core.losses import MulticlassLogLoss, SquaredError
 from skrnn._core.parameters import Layout
-from skrnn._network import Architecture, Network
+from skrnn._network import Architecture, Network, Unrolling
 from skrnn._optim.clipping import clip, norm
 from skrnn._optim.solvers import SGD, Adam, RMSprop
 from skrnn.sequences import Batch, Sequences
@@ -80,6 +80,46 @@ def test_pytorch_outputs_in_float32(name):
     assert y.dtype == last.dtype == np.float32
     assert_allclose(y, arrays["Y"], rtol=0, atol=2e-6 * max(1, abs(arrays["Y"]).max()))
     assert_allclose(last, expected_last, rtol=0, atol=2e-6 * max(1, abs(expected_last).max()))
+
+
+# ---------------------------------------------------------------- PyTorch: truncated backpropagation through time
+
+TRUNCATED = load("torch", "tbptt")
+
+
+class LinearLoss:
+    """The targets are the gradient."""
+
+    def value_and_gradient(self, raw, y, weight, out):
+        np.multiply(y, weight, out=out)
+        return float(np.sum(raw * out))
+
+
+def test_no_truncated_case_of_pytorch_is_left_out():
+    assert len(TRUNCATED) == 21
+
+
+@pytest.mark.parametrize("name", TRUNCATED)
+def test_pytorch_loss_and_gradients_of_truncated_backpropagation(name):
+    meta, arrays = TRUNCATED[name]
+    kind, H, (N, T, F) = meta["kind"], meta["H"], arrays["X"].shape
+    architecture = Architecture(F, (H,), kind, "tanh", False, ("last",), H, return_sequences=True)
+    network = Network(architecture, LinearLoss(), 0.0, Unrolling(truncation_length=meta["k2"], truncation_stride=meta["k1"]))
+    theta = np.zeros(network.layout.size)
+    grad = np.empty_like(theta)
+    (cell,), views, gradient = network.cells[0], network.layout.views(theta), network.layout.views(grad)
+    torch_weights(kind, arrays).write(cell, network.weights_of(views, 0, 0))
+    np.fill_diagonal(views["readout"], 1)
+    sequences, targets = Sequences(arrays["X"].reshape(N * T, F), np.full(N, T)), arrays["VY"].reshape(N * T, H).T
+    loss = network.loss_and_gradient(
+        theta, Batch(sequences, np.arange(N), targets, np.ones(N), every_step=True), grad, total=1.0
+    )
+    assert_allclose(loss, arrays["loss"], rtol=1e-10)
+    computed = {key: np.zeros_like(array) for key, array in arrays.items() if key.startswith("d_")}
+    torch_weights(kind, computed, prefix="d_").read_gradient(cell, network.weights_of(gradient, 0, 0))
+    assert len(computed) == 4
+    for key, array in computed.items():
+        assert abs(array - arrays[key]).max() <= 1e-10 * abs(arrays[key]).max(), key
 
 
 # ---------------------------------------------------------------- ONNX

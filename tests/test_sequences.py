@@ -69,54 +69,98 @@ def test_split_steps_undoes_concatenation_with_views(lengths):
 
 # ---------------------------------------------------------------- batches
 
+BATCHES = [[0, 1, 2, 3, 4], [2, 4, 0], [1, 3], [2]]
+every_batch = pytest.mark.parametrize("index", BATCHES, ids=str)
+both_targets = pytest.mark.parametrize("every_step", [False, True], ids=["one target", "targets of steps"])
 
-def naive_pack(members, n_steps, *, reverse):
+
+def first_steps(batch):
+    """At which step of the batch each column begins."""
+    return [0 if batch.every_step else batch.n_steps - length for length in batch.lengths]
+
+
+def naive_pack(members, n_steps, firsts, *, reverse):
     out = np.zeros((n_steps, 3, len(members)))
-    for column, x in enumerate(members):
+    for column, (x, first) in enumerate(zip(members, firsts, strict=True)):
         for step, values in enumerate(x[::-1] if reverse else x):
-            out[n_steps - len(x) + step, :, column] = [1, *values]
+            out[first + step, :, column] = [1, *values]
     return out
 
 
-BATCHES = [[0, 1, 2, 3, 4], [2, 4, 0], [1, 3], [2]]
+def all_spans(n_steps):
+    return [(start, stop) for start in range(n_steps) for stop in range(start + 1, n_steps + 1)]
 
 
-@pytest.mark.parametrize("index", BATCHES, ids=str)
+@every_batch
+@both_targets
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
-def test_pack_is_a_naive_loop(index, reverse):
+def test_pack_is_a_naive_loop(index, every_step, reverse):
     members = ragged()
-    batch = Batch(check(members), np.array(index))
+    batch = Batch(check(members), np.array(index), every_step=every_step)
     assert sorted(batch.index) == sorted(index)
     assert_array_equal(batch.lengths, sorted([LENGTHS[i] for i in index], reverse=True))
-    expected = naive_pack([members[i] for i in batch.index], batch.n_steps, reverse=reverse)
-    for start in range(batch.n_steps):
-        for stop in range(start + 1, batch.n_steps + 1):
-            out = np.full((stop - start, 3, len(index)), np.nan)
-            batch.pack(out, start, stop, reverse=reverse)
-            assert_array_equal(out, expected[start:stop])
+    expected = naive_pack([members[i] for i in batch.index], batch.n_steps, first_steps(batch), reverse=reverse)
+    for start, stop in all_spans(batch.n_steps):
+        out = np.full((stop - start, 3, len(index)), np.nan)
+        batch.pack(out, start, stop, reverse=reverse)
+        assert_array_equal(out, expected[start:stop])
 
 
-@pytest.mark.parametrize("index", BATCHES, ids=str)
-def test_flip_is_the_other_direction_of_pack(index):
-    batch = Batch(check(ragged()), np.array(index))
+@pytest.mark.parametrize("X", [CUBE, list(CUBE)], ids=["array", "list"])
+@both_targets
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+def test_pack_of_equal_lengths_is_a_transposition(X, every_step, reverse):
+    batch = Batch(check(X), np.array([1, 0, 1]), every_step=every_step)
+    for start, stop in all_spans(3):
+        out = np.full((stop - start, 5, 3), np.nan)
+        batch.pack(out, start, stop, reverse=reverse)
+        x = CUBE[[1, 0, 1], ::-1] if reverse else CUBE[[1, 0, 1]]
+        assert_array_equal(out[:, 1:], x[:, start:stop].transpose(1, 2, 0))
+        assert (out[:, 0] == 1).all()
+
+
+@every_batch
+@both_targets
+def test_flip_is_the_other_direction_of_pack(index, every_step):
+    batch = Batch(check(ragged()), np.array(index), every_step=every_step)
     forward, reverse = np.empty((2, batch.n_steps, 3, len(index)))
     batch.pack(forward, 0, batch.n_steps)
     batch.pack(reverse, 0, batch.n_steps, reverse=True)
     assert_array_equal(batch.flip(forward), reverse)
+    assert_array_equal(batch.flip(reverse), forward)
 
 
-def test_entries_tell_at_which_step_which_columns_begin():
+def test_with_one_target_a_sequence_they_end_together_and_enter_one_by_one():
     batch = Batch(check(ragged()), np.arange(5))
     assert_array_equal(batch.index, [1, 3, 0, 4, 2])
     assert batch.entries == [(0, slice(0, 2)), (2, slice(2, 3)), (3, slice(3, 4)), (4, slice(4, 5))]
     assert batch.entries_from(3) == [(0, slice(0, 2)), (0, slice(2, 3)), (0, slice(3, 4)), (1, slice(4, 5))]
+    assert batch.exits == []
     assert batch.is_ragged
 
 
+def test_with_targets_of_steps_they_begin_together_and_exit_one_by_one():
+    batch = Batch(check(ragged()), np.arange(5), every_step=True)
+    assert_array_equal(batch.index, [1, 3, 0, 4, 2])
+    assert batch.entries == batch.entries_from(3) == [(0, slice(0, 5))]
+    assert batch.exits == [(1, slice(4, 5)), (2, slice(3, 4)), (3, slice(2, 3))]
+    assert batch.is_ragged
+
+
+def test_events_of_a_window_are_counted_from_its_first_step_and_row():
+    batch = Batch(check(ragged()), np.arange(5), every_step=True)
+    assert batch.events(batch.exits, 0, 5) == batch.exits
+    assert batch.events(batch.exits, 2, 3) == [(0, slice(3, 4))]
+    assert batch.events(batch.exits, 2, 4, row=7) == [(7, slice(3, 4)), (8, slice(2, 3))]
+    assert batch.events(batch.exits, 4, 5) == []
+
+
+@both_targets
 @pytest.mark.parametrize("X", [CUBE, ragged((4, 4, 9))], ids=["all equal", "equal in this batch"])
-def test_a_batch_of_equal_lengths_is_not_ragged_and_keeps_its_order(X):
-    batch = Batch(check(X), np.array([1, 0]))
+def test_a_batch_of_equal_lengths_is_not_ragged_and_keeps_its_order(X, every_step):
+    batch = Batch(check(X), np.array([1, 0]), every_step=every_step)
     assert batch.entries == [(0, slice(0, 2))]
+    assert batch.exits == []
     assert not batch.is_ragged
     assert_array_equal(batch.index, [1, 0])
 
@@ -124,12 +168,79 @@ def test_a_batch_of_equal_lengths_is_not_ragged_and_keeps_its_order(X):
 def test_targets_and_weights_follow_the_columns():
     y, weight = np.array([[10, 11, 12, 13, 14]]), np.array([1.0, 2.0, 3.0, 4.0, 5.0])
     batch = Batch(check(ragged()), np.array([2, 0, 1]), y, weight)
-    assert_array_equal(batch.y, [[11, 10, 12]])
-    assert_array_equal(batch.weight, np.array([2, 1, 3]) / 6)
-    assert batch.share == 1
-    batch = Batch(check(ragged()), np.array([2, 0, 1]), y, weight, total=15.0)
-    assert_array_equal(batch.weight, np.array([2, 1, 3]) / 15)
-    assert batch.share == 6 / 15
+    for start, stop in all_spans(batch.n_steps):
+        targets, weights = batch.targets(start, stop)
+        assert_array_equal(targets, [[11, 10, 12]])
+        assert_array_equal(weights, [2, 1, 3])
+        assert batch.total_weight(start, stop) == 6
+
+
+@every_batch
+@pytest.mark.parametrize("lengths", [LENGTHS, (4, 4, 4, 4, 4)], ids=["ragged", "equal"])
+@pytest.mark.parametrize("n_outputs", [None, 2])
+@pytest.mark.parametrize("step_weights", [False, True])
+def test_targets_and_weights_of_steps_are_those_of_a_naive_loop(index, lengths, n_outputs, step_weights):
+    n, offsets = sum(lengths), np.cumsum([0, *lengths])
+    y = np.arange(n) if n_outputs is None else np.arange(n_outputs * n).reshape(n_outputs, n)
+    weight = np.arange(1.0, 1 + (n if step_weights else 5))
+    batch = Batch(check(ragged(lengths)), np.array(index), y, weight, every_step=True)
+    for start, stop in all_spans(batch.n_steps):
+        targets, weights = batch.targets(start, stop)
+        assert targets.shape == (*y.shape[:-1], (stop - start) * len(index))
+        places = [(step, i) for step in range(start, stop) for i in batch.index]  # steps times sequences
+        total = 0.0
+        for k, (step, i) in enumerate(places):
+            row = offsets[i] + step
+            of_step = (weight[row] if step_weights else weight[i]) if step < lengths[i] else 0
+            assert weights[k] == of_step
+            total += of_step
+            if step < lengths[i]:
+                assert_array_equal(targets[..., k], y[..., row])
+        assert batch.total_weight(start, stop) == total
+
+
+def test_as_many_weights_as_sequences_are_those_of_sequences():
+    """With one step each it is the same."""
+    for lengths in [(1, 1, 1), (2, 1, 3)]:
+        batch = Batch(check(ragged(lengths)), np.arange(3), np.zeros(sum(lengths)), np.array([1.0, 2.0, 4.0]), every_step=True)
+        assert batch.total_weight(0, 1) == 7
+
+
+@pytest.mark.parametrize("n_sequences", [3, 30, 200])
+def test_the_total_weight_of_a_step_has_the_same_bits_in_a_batch_of_this_step_alone(n_sequences):
+    """There, weights of steps look like those of sequences."""
+    weight = np.random.default_rng(0).uniform(size=(n_sequences, 4))
+    X, index = np.zeros((n_sequences, 4, 1)), np.arange(n_sequences)
+    whole = Batch(check(X), index, np.zeros(weight.size), weight.ravel(), every_step=True)
+    for step in range(4):
+        alone = Batch(check(X[:, :1]), index, np.zeros(n_sequences), weight[:, step].copy(), every_step=True)
+        assert alone.total_weight(0, 1) == whole.total_weight(step, step + 1)
+
+
+@every_batch
+@pytest.mark.parametrize("lengths", [LENGTHS, (4, 4, 4, 4, 4)], ids=["ragged", "equal"])
+@pytest.mark.parametrize("window", [1, 2, 5])
+def test_scatter_writes_the_raw_predictions_of_all_own_steps_and_no_others(index, lengths, window):
+    sequences = check(ragged(lengths))
+    batch = Batch(sequences, np.array(index), every_step=True)
+    out = np.full((2, sum(lengths)), np.nan)
+    for start in range(0, batch.n_steps, window):
+        stop = min(start + window, batch.n_steps)
+        rows = [[sequences.offsets[i] + step for i in batch.index] for step in range(start, stop)]
+        raw = np.array([np.ravel(rows), -np.ravel(rows)])
+        batch.scatter(raw, start, stop, out)
+    own = sequences.steps_of(np.array(index))
+    assert_array_equal(out[:, own], [own, -own])
+    assert np.isnan(np.delete(out, own, axis=1)).all()
+
+
+@both_targets
+def test_a_batch_for_prediction_has_no_targets(every_step):
+    for y, weight in [(None, None), (None, np.ones(5)), (np.ones((1, 16)), None)]:
+        batch = Batch(check(ragged()), np.arange(5), y, weight, every_step=every_step)
+        for method in (batch.targets, batch.total_weight):
+            with pytest.raises(TypeError, match="made for prediction, without targets and weights"):
+                method(0, 1)
 
 
 # ---------------------------------------------------------------- forms of X

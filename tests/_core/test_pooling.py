@@ -21,14 +21,24 @@ def new_states(lengths, shift=0.0):
     return h
 
 
+def windows(lengths, size):
+    """``(start, stop, entries)`` of consecutive windows."""
+    for start in range(0, T, size):
+        yield start, min(start + size, T), [(max(step - start, 0), columns) for step, columns in entries_of(lengths)]
+
+
+def new_pooling(name, h, lengths, window=T):
+    """A pooling that has taken in all states."""
+    pooling = POOLINGS[name](np.full((H, N), np.nan))
+    pooling.start()
+    for start, stop, entries in windows(lengths, window):
+        pooling.add(h[start:stop], entries, start)
+    pooling.finish(np.array(lengths))
+    return pooling
+
+
 def pool(name, h, lengths, window=T):
-    pooling, pooled = POOLINGS[name], np.full((H, N), np.nan)
-    pooling.start(pooled)
-    for start in range(0, T, window):
-        entries = [(max(step - start, 0), columns) for step, columns in entries_of(lengths)]
-        pooling.add(h[start : start + window], entries, pooled)
-    pooling.finish(np.array(lengths), pooled)
-    return pooled
+    return new_pooling(name, h, lengths, window).pooled
 
 
 @every_pooling
@@ -44,13 +54,26 @@ def test_pooling_in_windows_is_over_the_sequence_s_own_steps(name, lengths, wind
 
 
 @every_pooling
+def test_pooling_starts_anew_with_new_sequences(name):
+    h = new_states(LENGTHS)
+    pooling = new_pooling(name, h + 10, (T,) * N)
+    pooling.start()
+    pooling.add(h, entries_of(LENGTHS), 0)
+    pooling.finish(np.array(LENGTHS))
+    assert_array_equal(pooling.pooled, pool(name, h, LENGTHS))
+
+
+@pytest.mark.parametrize("name", [name for name, pooling in POOLINGS.items() if not pooling.at_end])
 @all_lengths
+@pytest.mark.parametrize("window", [1, 2, 3, T])
 @pytest.mark.parametrize("shift", [0.0, -5.0])
-def test_the_adjoint_agrees_with_central_differences(name, lengths, shift):
+def test_the_adjoint_agrees_with_central_differences(name, lengths, window, shift):
+    """It is taken window by window, last first, as with checkpoints."""
     rng = np.random.default_rng(1)
     h, dpooled, own = new_states(lengths, shift), rng.standard_normal((H, N)), new_states(lengths) != 0
-    dy = np.zeros_like(h)
-    POOLINGS[name].adjoint(h, np.array(lengths), dpooled, dy)
+    dy, pooling = np.zeros_like(h), new_pooling(name, h, lengths, window)
+    for start, stop, _ in reversed(list(windows(lengths, window))):
+        pooling.adjoint(start, np.array(lengths), dpooled, dy[start:stop])
 
     def value(point):
         return float(np.sum(dpooled * pool(name, point.reshape(h.shape) * own, lengths)))
@@ -61,19 +84,38 @@ def test_the_adjoint_agrees_with_central_differences(name, lengths, shift):
 @every_pooling
 def test_the_adjoint_is_added_to_what_is_there(name):
     h, dpooled = new_states(LENGTHS), np.random.default_rng(1).standard_normal((H, N))
-    alone, added = np.zeros_like(h), np.ones_like(h)
-    POOLINGS[name].adjoint(h, np.array(LENGTHS), dpooled, alone)
-    POOLINGS[name].adjoint(h, np.array(LENGTHS), dpooled, added)
+    alone, added, pooling = np.zeros_like(h), np.ones_like(h), new_pooling(name, h, LENGTHS)
+    pooling.adjoint(0, np.array(LENGTHS), dpooled, alone)
+    pooling.adjoint(0, np.array(LENGTHS), dpooled, added)
     assert_array_equal(added, 1 + alone)
 
 
-def test_the_gradient_of_a_maximum_goes_to_the_first_step_that_attains_it():
+def test_the_adjoint_of_the_last_state_is_left_to_the_loop_over_time():
+    dy = np.zeros((T, H, N))
+    new_pooling("last", new_states(LENGTHS), LENGTHS).adjoint(0, np.array(LENGTHS), np.ones((H, N)), dy)
+    assert not dy.any()
+    assert [name for name, pooling in POOLINGS.items() if pooling.at_end] == ["last"]
+
+
+@pytest.mark.parametrize("window", [1, 2, 3])
+def test_the_gradient_of_a_maximum_goes_to_the_first_step_that_attains_it(window):
     h = np.zeros((3, 1, 2))
     h[:, 0, 0] = [1, 2, 2]  # zeros in column 1: its one step of padding is as large as its own
-    dy = np.zeros_like(h)
-    POOLINGS["max"].adjoint(h, np.array([3, 2]), np.array([[5.0, 7.0]]), dy)
+    pooling, dy = POOLINGS["max"](np.empty((1, 2))), np.zeros_like(h)
+    pooling.start()
+    entries = [(0, slice(0, 1)), (1, slice(1, 2))]
+    for start in range(0, 3, window):
+        here = [(max(step - start, 0), columns) for step, columns in entries]
+        pooling.add(h[start : start + window], here, start)
+    for start in range(0, 3, window):
+        pooling.adjoint(start, np.array([3, 2]), np.array([[5.0, 7.0]]), dy[start : start + window])
     assert_array_equal(dy[:, 0], [[0, 0], [5, 7], [0, 0]])
 
 
-def test_only_the_last_state_is_known_at_the_end():
-    assert [name for name, pooling in POOLINGS.items() if pooling.at_end] == ["last"]
+@pytest.mark.parametrize("window", [1, 2, T])
+def test_a_maximum_over_states_that_have_become_nan_is_nan(window):
+    h = new_states((T,) * N)
+    h[4:, :, 2] = np.nan
+    pooled = pool("max", h, (T,) * N, window)
+    assert np.isnan(pooled[:, 2]).all()
+    assert np.isfinite(np.delete(pooled, 2, axis=1)).all()

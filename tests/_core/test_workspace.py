@@ -22,37 +22,71 @@ def new_tape(variant, *, training=True, n_sequences=N, n_steps=T, dtype=np.float
     tape.load(layout.views(rng.standard_normal(layout.size).astype(dtype) * n_hidden**-0.5))
     tape.hx[:, n_hidden:] = rng.standard_normal((n_steps + 1, 1 + F, n_sequences))
     tape.hx[:, n_hidden] = 1
-    bptt.forward(tape, n_steps)
+    bptt.forward(tape, 0, n_steps)
     return tape
+
+
+def start_from_zero(tape):
+    for state in tape.cell.state(tape, 0):
+        state.fill(0)
 
 
 @every_cell
 @pytest.mark.parametrize("training", [True, False])
 def test_running_again_gives_the_same_bits(variant, training):
     tape = new_tape(variant, training=training)
-    states = tape.states(T).copy()
-    tape.reset()
-    bptt.forward(tape, T)
-    assert_array_equal(tape.states(T), states)
+    states = tape.states(0, T).copy()
+    start_from_zero(tape)
+    bptt.forward(tape, 0, T)
+    assert_array_equal(tape.states(0, T), states)
     assert states.any()
 
 
 @every_cell
-def test_reset_starts_from_zero_and_carry_from_the_last_state(variant):
+def test_states_of_some_steps_are_those_after_them(variant):
     tape = new_tape(variant)
-    for n_steps in (T, 3):
+    for start, stop in ((0, T), (2, 5), (T - 1, T), (3, 3)):
+        assert_array_equal(tape.states(start, stop), [tape.hx[t + 1, :H] for t in range(start, stop)] or np.empty((0, H, N)))
+        assert np.shares_memory(tape.states(start, stop), tape.hx) or start == stop
+
+
+@every_cell
+@pytest.mark.parametrize("training", [True, False])
+def test_carry_continues_from_the_last_state(variant, training):
+    for n_steps in (T, 3, 1) if training else (T,):
+        tape = new_tape(variant, training=training)
         last = [state.copy() for state in tape.cell.state(tape, n_steps)]
         assert all(state.any() for state in last)
         tape.carry(n_steps)
         assert_array_equal(tape.cell.state(tape, 0), last)
-    tape.reset()
-    assert not any(state.any() for state in tape.cell.state(tape, 0))
+
+
+@every_cell
+@pytest.mark.parametrize("n_steps", [T, T - 2])
+@pytest.mark.parametrize("history", [1, 2, 5])
+def test_carry_brings_all_that_the_adjoint_needs_of_the_history(variant, n_steps, history):
+    tape = new_tape(variant)
+    cell, rng, first = tape.cell, np.random.default_rng(1), n_steps - history
+    dlast, dy = rng.standard_normal(tape.dstate.shape), rng.standard_normal((T, H, N))
+
+    def backward(start, stop, dy):
+        grads = {name: np.zeros(shape) for name, shape in cell.shapes().items()}
+        tape.dstate[...] = dlast
+        bptt.backward(tape, start, stop, [], grads, dy)
+        return [*grads.values(), tape.dstate.copy()]
+
+    expected = backward(first, n_steps, dy)
+    last = [state.copy() for state in cell.state(tape, n_steps)]
+    tape.carry(n_steps, history)
+    assert_array_equal(cell.state(tape, history), last)
+    for computed, value in zip(backward(0, history, dy[first:]), expected, strict=True):
+        np.testing.assert_allclose(computed, value, rtol=1e-12, atol=1e-13)
 
 
 @every_cell
 def test_prediction_gives_the_bits_of_training_and_keeps_nothing_for_it(variant):
     training, prediction = new_tape(variant), new_tape(variant, training=False)
-    assert_array_equal(prediction.states(T), training.states(T))
+    assert_array_equal(prediction.states(0, T), training.states(0, T))
     assert prediction.kept.shape[0] == 1
     assert training.kept.shape[0] == T + 1
     assert not hasattr(prediction, "adjoints")
@@ -66,7 +100,7 @@ def test_every_array_has_the_dtype_and_float32_agrees_with_float64(variant, trai
     arrays = [value for value in vars(tape).values() if isinstance(value, np.ndarray)]
     assert len(arrays) >= 4
     assert {array.dtype for array in arrays} == {np.dtype(dtype)}
-    np.testing.assert_allclose(tape.states(T), new_tape(variant).states(T), rtol=0, atol=1e-6 * abs(tape.hx).max())
+    np.testing.assert_allclose(tape.states(0, T), new_tape(variant).states(0, T), rtol=0, atol=1e-6 * abs(tape.hx).max())
 
 
 @every_cell
@@ -78,18 +112,22 @@ def test_the_transposed_weights_of_the_adjoint_are_not_halved(variant):
 
 
 @every_cell
-def test_flatten_puts_steps_and_sequences_side_by_side(variant):
+@pytest.mark.parametrize(("start", "stop"), [(0, 4), (4, 7), (5, 7), (2, 3)])
+def test_flatten_puts_the_steps_and_sequences_of_a_block_side_by_side(variant, start, stop, monkeypatch):
+    monkeypatch.setattr(workspace, "BLOCK_STEPS", 4)
+    monkeypatch.setattr(workspace, "BLOCK_COLUMNS", 1)
     tape = new_tape(variant)
     cell = tape.cell
+    assert tape.block == 4
     tape.adjoints[...] = np.random.default_rng(1).standard_normal(tape.adjoints.shape)
-    start, stop = 2, 5
     da, hx = tape.flatten(start, stop)
-    assert da.shape == (cell.n_rows * H, 3 * N)
-    assert hx.shape == (cell.n_block, 3 * N)
+    assert da.shape == (cell.n_rows * H, (stop - start) * N)
+    assert hx.shape == (cell.n_block, (stop - start) * N)
+    assert_array_equal(tape.adjoints_of(start, stop), tape.adjoints[start % 4 :][: stop - start])
     for t in range(start, stop):
         columns = slice((t - start) * N, (t - start + 1) * N)
         assert_array_equal(hx[:, columns], tape.hx[t])
-        gradients = tape.adjoints[t - start, cell.gradient_rows]
+        gradients = tape.adjoints[t % 4, cell.gradient_rows]
         assert_array_equal(da[:, columns], gradients.reshape(-1, N))
 
 
@@ -102,10 +140,12 @@ def test_flatten_puts_steps_and_sequences_side_by_side(variant):
         (512, 128, 1),  # a single step does
     ],
 )
-def test_blocks_are_neither_too_narrow_nor_too_large(n_sequences, n_hidden, block):
+def test_blocks_are_neither_too_narrow_nor_too_large(n_sequences, n_hidden, block, monkeypatch):
+    for name, value in {"BLOCK_ELEMENTS": 65536, "BLOCK_STEPS": 64, "BLOCK_COLUMNS": 128}.items():
+        monkeypatch.setattr(workspace, name, value)
     tape = new_tape("rnn-tanh", n_sequences=n_sequences, n_steps=2, n_hidden=n_hidden)
     assert tape.block == block
-    assert block * n_sequences >= workspace.BLOCK_COLUMNS
+    assert block * n_sequences >= 128
     assert len(tape.adjoints) == block
 
 
