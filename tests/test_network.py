@@ -579,9 +579,23 @@ def test_a_stream_that_is_left_before_its_last_update_stays_where_it_was():
 
 @each_cell
 @every_depth
-@both_targets
-@pytest.mark.parametrize(("length", "interval"), [(None, None), (None, 2), (3, None), (3, 2), (20, 4)])
-def test_a_stream_of_independent_targets_only_hands_on_its_states(cell, sizes, pooling, length, interval):
+@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize(("length", "stride"), [(5, None), (5, 4), (20, 6)])
+def test_a_stream_in_parts_shorter_than_the_stride_has_an_update_for_each(cell, sizes, length, stride, size):
+    whole = StreamProblem(cell, sizes, length=length, stride=size)
+    parts = StreamProblem(cell, sizes, length=length, stride=stride)
+    expected, results = whole.train((0, N_STEPS), Stream()), parts.train(range(0, N_STEPS + 1, size), Stream())
+    for result, value in zip(results, expected, strict=True):
+        assert_same_bits(result, value)
+
+
+@each_cell
+@every_depth
+@pytest.mark.parametrize(
+    ("pooling", "length"), [(tuple(POOLINGS), None), (tuple(POOLINGS), 3), (tuple(POOLINGS), 20), (None, None)]
+)
+@pytest.mark.parametrize("interval", [None, 2, 4])
+def test_a_stream_with_one_update_a_part_only_hands_on_its_states(cell, sizes, pooling, length, interval):
     problem = StreamProblem(cell, sizes, pooling, length=length, interval=interval)
     reference, stream, grad = problem.reference(), Stream(), np.empty_like(problem.theta)
     (members, targets, weights), states = problem.of_sequences(), None

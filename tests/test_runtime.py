@@ -82,7 +82,7 @@ def test_blas_has_one_thread_during_computation_and_those_of_before_after(Estima
 
 
 def test_threads_are_given_back_after_an_error(threads, monkeypatch):
-    monkeypatch.setattr(Network, "loss_and_gradient", lambda *_: 1 / 0)
+    monkeypatch.setattr(Network, "updates", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         new().fit(X, y)
     assert all_threads() == threads
@@ -307,15 +307,15 @@ def test_a_fork_after_a_fit_does_not_hang():
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this platform cannot fork")
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_a_fork_during_a_fit_in_another_thread_does_not_hang(monkeypatch):
-    inside, done, evaluate = threading.Event(), threading.Event(), Network.loss_and_gradient
+    inside, done, evaluate = threading.Event(), threading.Event(), Network.updates
 
-    def slow(*arguments):
+    def slow(*arguments, **options):
         if threading.current_thread() is thread:
             inside.set()
             done.wait(30)
-        return evaluate(*arguments)
+        return evaluate(*arguments, **options)
 
-    monkeypatch.setattr(Network, "loss_and_gradient", slow)
+    monkeypatch.setattr(Network, "updates", slow)
     thread = threading.Thread(target=lambda: new(learning_rate="cosine").fit(X, y))
     thread.start()
     try:

@@ -169,6 +169,24 @@ def test_the_probability_of_a_step_is_the_readout_of_its_state():
     assert_allclose(concatenate_steps(clf.predict_proba(X)), odds / odds.sum(axis=1, keepdims=True), rtol=1e-9)
 
 
+def test_what_would_explode_in_the_padding_disturbs_nothing():
+    """A state that triples at every step overflows after 650; the short sequences end before, the long one rests at zero."""
+    X = [np.zeros((900, 1)), np.ones((3, 1)), np.full((5, 1), -1.0)]
+    y = [np.zeros(len(x)) for x in X]
+    reg = RNNRegressor(
+        hidden_layer_sizes=2, cell="rnn", activation="identity", return_sequences=True, max_iter=1, random_state=0
+    ).fit([x[:2] for x in X], [a[:2] for a in y])  # fmt: skip
+    reg.coefs_["layer0.forward.h.recurrent"][...] = 3 * np.eye(2)
+    for bias in reg.intercepts_.values():
+        bias[...] = 0
+    assert_allclose(np.concatenate(reg.predict(X)), np.concatenate([reg.predict([x])[0] for x in X]), rtol=1e-12)
+    for parameters in ({}, {"checkpoint_interval": 30}, {"truncation_length": 8}):
+        loss, gradient = loss_gradient(reg.set_params(**parameters), X, y)
+        assert np.isfinite(loss)
+        assert all(np.isfinite(g).all() for g in gradient.values())
+        reg.set_params(checkpoint_interval=None, truncation_length=None)
+
+
 def test_pooling_has_no_part_in_targets_at_every_step():
     X, y = make_data("list")
     assert_same_bits(new(pooling=("mean", "max")).fit(X, y), new().fit(X, y))

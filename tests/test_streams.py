@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.exceptions import NotFittedError
 
 from skrnn import RNNClassifier, RNNRegressor
 from skrnn._core.cells import CELLS
@@ -153,6 +153,19 @@ def test_a_longer_history_is_used_where_the_truncation_length_grows():
     for each, length in ((reg, 4), (other, 100)):  # nothing was kept
         each.set_params(truncation_length=length).partial_fit(X[:, 12:16], y[:, 12:16])
     assert_array_equal(other._theta, reg._theta)
+
+
+@each_cell
+@pytest.mark.parametrize("length", [4, 5, 6, 7])
+def test_a_truncation_length_that_shrinks_uses_the_end_of_what_was_kept(cell, length):
+    X, y = make_data(RNNRegressor)
+    parameters = {"cell": cell, "truncation_stride": 4, "solver": "sgd", "momentum": 0, "learning_rate_init": 1e-30}
+    reg, expected = (
+        stream(new(RNNRegressor, truncation_length=n, **parameters), X[:, :12], y[:, :12], (4, 8)) for n in (8, length)
+    )
+    for each in (reg, expected):
+        each.set_params(truncation_length=length, learning_rate_init=0.1).partial_fit(X[:, 12:], y[:, 12:])
+    assert_array_equal(reg._theta, expected._theta)
 
 
 # -------------------------------------------------------------------- interrupted by a file

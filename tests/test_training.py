@@ -857,13 +857,12 @@ def interrupt(monkeypatch):
 
 
 @each_estimator
-@pytest.mark.parametrize("method", ["fit", "partial_fit"])
-def test_an_interrupt_keeps_the_last_complete_update_and_warns(Estimator, method, interrupt):
+def test_an_interrupt_keeps_the_last_complete_update_and_warns(Estimator, interrupt):
     X, y = make_data()
     started = new(Estimator, batch_size=10, warm_start=True, max_iter=1).fit(X, y)
     expected = copy.deepcopy(started)
     interrupt(Solver, "step", 3)  # in the third of four minibatches
-    (warning,) = caught_in(getattr(started, method), X, y)
+    (warning,) = caught_in(started.fit, X, y)
     assert warning.category is ConvergenceWarning
     assert "interrupted" in str(warning.message)
     assert (started.n_iter_, started.t_, started._training_state["n_updates"]) == (1, 70, 7)
@@ -872,6 +871,19 @@ def test_an_interrupt_keeps_the_last_complete_update_and_warns(Estimator, method
     assert np.isfinite(started._theta).all()
     started.predict(X)
     started.partial_fit(X, y)
+
+
+@each_estimator
+@pytest.mark.parametrize("when", [1, 3, 4])  # of four minibatches
+def test_an_interrupt_of_partial_fit_is_raised_and_leaves_the_estimator_as_it_was(Estimator, when, interrupt):
+    X, y = make_data()
+    estimator = new(Estimator, batch_size=10, max_iter=1).fit(X, y)
+    before = pickle.dumps(estimator)
+    interrupt(Solver, "step", when)
+    with pytest.raises(KeyboardInterrupt):
+        estimator.partial_fit(X, y)
+    assert pickle.dumps(estimator) == before
+    estimator.partial_fit(X, y)
 
 
 @each_estimator
@@ -928,7 +940,7 @@ def test_a_second_interrupt_is_raised_and_leaves_the_estimator_as_it_was(Estimat
 def test_the_handler_of_interrupts_is_given_back(outcome, handler, solver, interrupt, monkeypatch):
     X, y = make_data()
     if outcome == "interrupt":
-        interrupt(Network, "loss_and_gradient", 3)
+        interrupt(Solver if solver == "adam" else Network, "step" if solver == "adam" else "loss_and_gradient", 3)
     if outcome == "error":
         monkeypatch.setattr(_training, "_record", lambda *_: 1 / 0)
     previous = signal.signal(signal.SIGINT, handler)
@@ -1121,10 +1133,10 @@ def test_prediction_does_not_depend_on_parameters_set_since(Estimator):
 @each_estimator
 def test_an_interrupt_in_the_last_minibatch_is_not_lost(Estimator, interrupt):
     X, y = make_data()
-    estimator = new(Estimator, batch_size=1000)
+    estimator = new(Estimator, batch_size=1000, max_iter=1)
     interrupt(Solver, "step", 1)
     with pytest.warns(ConvergenceWarning, match="interrupted by the user"):
-        estimator.partial_fit(X, y, **({"classes": np.unique(y)} if Estimator is RNNClassifier else {}))
+        estimator.fit(X, y)
     assert estimator.n_iter_ == 1
 
 
