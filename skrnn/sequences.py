@@ -269,7 +269,10 @@ class Batch:
         weight = weight.take(rows, mode="clip") if self._step_weights else np.broadcast_to(weight[self.index], rows.shape)
         if self.is_ragged:
             weight = np.where(np.arange(start, stop)[:, None] < self.lengths, weight, 0)
-        return y.take(rows.ravel(), axis=-1, mode="clip"), weight.ravel()
+        y, weight = y.take(rows.ravel(), axis=-1, mode="clip"), weight.ravel()
+        if y.dtype.kind == "f" and not weight.all():
+            y[..., weight == 0] = 0  # what stands there may be anything, and its loss may overflow
+        return y, weight
 
     def total_weight(self, start: int, stop: int) -> float:
         """Return the sum of the weights that ``targets`` returns."""

@@ -1,5 +1,6 @@
 """A target at every step: its forms, weights and errors, and that it is learned."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -180,11 +181,13 @@ def test_what_would_explode_in_the_padding_disturbs_nothing():
     for bias in reg.intercepts_.values():
         bias[...] = 0
     assert_allclose(np.concatenate(reg.predict(X)), np.concatenate([reg.predict([x])[0] for x in X]), rtol=1e-12)
-    for parameters in ({}, {"checkpoint_interval": 30}, {"truncation_length": 8}):
-        loss, gradient = loss_gradient(reg.set_params(**parameters), X, y)
-        assert np.isfinite(loss)
-        assert all(np.isfinite(g).all() for g in gradient.values())
-        reg.set_params(checkpoint_interval=None, truncation_length=None)
+    _, gradient = loss_gradient(reg, X, y)  # which takes sequences of similar length together
+    expected = {name: weights - 1e-3 * gradient[name] for name, weights in {**reg.coefs_, **reg.intercepts_}.items()}
+    reg.set_params(solver="sgd", momentum=0, learning_rate_init=1e-3, clip_norm=None, batch_size=3)
+    for interval in (None, 30):
+        trained = copy.deepcopy(reg).set_params(checkpoint_interval=interval).partial_fit(X, y)
+        for name, weights in {**trained.coefs_, **trained.intercepts_}.items():
+            assert_allclose(weights, expected[name], rtol=1e-9, atol=1e-12)
 
 
 def test_pooling_has_no_part_in_targets_at_every_step():
@@ -657,3 +660,13 @@ def test_training_does_not_go_on_with_targets_of_sequences_after_those_of_steps(
     with pytest.raises(ValueError, match="return_sequences changed since the last fit"):
         estimator.partial_fit(X, y[:, 0])
     assert state_of(estimator) == before
+
+
+def test_a_target_of_weight_zero_may_be_anything():
+    X = np.random.default_rng(0).normal(size=(5, 8, 2)).astype(np.float32)
+    y, weight = X.sum(axis=2), np.ones((5, 8))
+    weight[:, ::3] = 0
+    expected = RNNRegressor(return_sequences=True, max_iter=2, learning_rate="cosine", random_state=0).fit(X, y, weight)
+    filled = np.where(weight > 0, y, 1e25)
+    reg = clone(expected).fit(X, filled, weight)
+    assert_array_equal(reg.predict(X), expected.predict(X))
