@@ -392,7 +392,7 @@ def test_the_flow_is_the_gradient_with_respect_to_every_state(
         assert flow[name].shape == (max(map(len, X)),)
         assert flow[name].dtype == np.float64
         assert_allclose(flow[name], norms, rtol=1e-6, atol=1e-9, err_msg=name)
-        assert norms.all()
+        assert norms[:2].all()
 
 
 @each_estimator
