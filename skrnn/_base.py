@@ -28,7 +28,7 @@ from ._core.pooling import POOLINGS
 from ._network import Architecture, Network, Stream, Unrolling
 from ._optim.schedules import SCHEDULES
 from ._optim.solvers import SOLVERS
-from ._runtime import single_threaded_blas
+from ._runtime import second_thread, single_threaded_blas
 from ._training import Data, Options, Run, chunks, train, train_lbfgs, train_once
 from ._version import __version__
 from .sequences import Batch, Sequences, check_sequences, check_steps, is_ready, is_stepwise
@@ -91,6 +91,7 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
             OneOf(type, {np.float32, np.float64}),
             OneOf(np.dtype, {np.dtype(np.float32), np.dtype(np.float64)}),
         ],
+        "n_jobs": [Integral, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -133,6 +134,7 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         validation_fraction: float = 0.1,
         warm_start: bool = False,
         dtype: Any = "auto",
+        n_jobs: int | None = None,
         random_state: Any = None,
         verbose: bool = False,
     ) -> None:
@@ -172,6 +174,7 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         self.validation_fraction = validation_fraction
         self.warm_start = warm_start
         self.dtype = dtype
+        self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
 
@@ -190,11 +193,12 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         ``encode(y, sequences, goes_on)`` sets ``n_outputs_`` and what else describes the targets, and returns them as the loss
         takes them, (..., n_sequences) or (..., n_steps_in_total).
         """
-        with self._unchanged_on_error(), computing():
+        with self._unchanged_on_error(), computing(), second_thread(self.n_jobs) as submit:
             self._check_combinations()
             goes_on = (incremental or self.warm_start) and hasattr(self, "_theta")
             sequences = self._check_X(X, reset=not goes_on)
             network, data = self._problem(sequences, encode(y, sequences, goes_on), sample_weight)
+            network.submit = submit
             stream = self._resume_stream(sequences) if incremental and self.stateful else None
             if stream is None or stream.state is None:
                 _require_weight(data)

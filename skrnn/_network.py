@@ -19,6 +19,7 @@ from ._core.initializers import INIT_SCHEMES, lstm_biases
 from ._core.losses import Loss
 from ._core.parameters import FloatArray, Layout
 from ._core.windows import Window, truncated_windows
+from ._core.workspace import Submit
 from ._readout import PooledReadout, Readout, StepReadout
 from ._stack import ByCell, Stack
 
@@ -95,6 +96,8 @@ class Network:
     ) -> None:
         self.architecture, self.alpha, self.unrolling = architecture, alpha, unrolling or Unrolling()
         self.loss: Any = loss
+        #: runs functions in a second thread, to be set before the first batch
+        self.submit: Submit | None = None
         self.every_step = architecture.return_sequences
         self.n_directions = 2 if architecture.bidirectional else 1
         self.cells: list[list[Cell]] = []
@@ -378,7 +381,7 @@ class Network:
             self._workspaces.pop(key, None)
             if len(self._workspaces) == MAX_WORKSPACES:
                 del self._workspaces[next(iter(self._workspaces))]
-            stack = Stack(self.cells, n_sequences, n_steps, dtype, training=training)
+            stack = Stack(self.cells, n_sequences, n_steps, dtype, training=training, submit=self.submit)
             workspace = self._workspaces[key] = _Workspace(stack, self._new_readout(stack, training=training))
         return workspace
 

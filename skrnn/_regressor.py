@@ -165,6 +165,11 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
     dtype : {"auto", "float32", "float64"} or dtype, default="auto"
         Precision of weights and computation. "auto" is float32 for float32 input and float64 for everything else.
 
+    n_jobs : int or None, default=None
+        With 2 or more, or -1, the gradients of the weights of large layers (from about 64 sequences and 128 units) are added in
+        a second thread while the first goes on back through time. The results are the same bit for bit. None is 1, unless
+        in a :class:`joblib.parallel_config` context.
+
     random_state : int, RandomState instance or None, default=None
         Determines initial weights, minibatches and validation share. With an int, results are the same bit for bit at every
         call on one machine.
@@ -314,6 +319,7 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
         validation_fraction: float = 0.1,
         warm_start: bool = False,
         dtype: Any = "auto",
+        n_jobs: int | None = None,
         random_state: Any = None,
         verbose: bool = False,
     ) -> None:
@@ -354,6 +360,7 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
             validation_fraction=validation_fraction,
             warm_start=warm_start,
             dtype=dtype,
+            n_jobs=n_jobs,
             random_state=random_state,
             verbose=verbose,
         )

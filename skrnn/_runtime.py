@@ -1,4 +1,4 @@
-"""Process-wide settings that are changed for a while and always given back: BLAS threads and Ctrl-C."""
+"""Process-wide settings that are changed for a while and always given back: BLAS threads, Ctrl-C, and a second thread."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import functools
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from joblib import effective_n_jobs
 from threadpoolctl import ThreadpoolController
 
 _lock = threading.Lock()
@@ -58,6 +60,24 @@ def single_threaded_blas() -> Iterator[None]:
             if _users == 0:
                 for library, n_threads in zip(shared, _before, strict=True):
                     _set_threads(library, n_threads)
+
+
+@contextmanager
+def second_thread(n_jobs: int | None) -> Iterator[Callable[..., Future[Any]] | None]:
+    """Yield ``submit(function, *arguments)`` of a thread that ends with the context, or None if ``n_jobs`` allows but one.
+
+    The thread begins with the first function that it is given. BLAS has one thread there, too.
+    """
+
+    def limit() -> None:
+        for library in _libraries()[1]:
+            _set_threads(library, 1)
+
+    if effective_n_jobs(n_jobs) == 1:
+        yield None
+    else:
+        with ThreadPoolExecutor(1, initializer=limit) as executor:
+            yield executor.submit
 
 
 @contextmanager

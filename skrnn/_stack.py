@@ -12,7 +12,7 @@ from ._core import bptt
 from ._core.bptt import Event
 from ._core.cells import Cell
 from ._core.parameters import FloatArray
-from ._core.workspace import Tape
+from ._core.workspace import Submit, Tape
 
 if TYPE_CHECKING:
     from .sequences import Batch
@@ -34,11 +34,24 @@ class Stack:
     dtype : dtype
     training : bool
         Keep what ``backward`` needs.
+    submit : callable, optional
+        As for ``Tape``.
     """
 
-    def __init__(self, cells: list[list[Cell]], n_sequences: int, n_steps: int, dtype: DTypeLike, *, training: bool) -> None:
+    def __init__(
+        self,
+        cells: list[list[Cell]],
+        n_sequences: int,
+        n_steps: int,
+        dtype: DTypeLike,
+        *,
+        training: bool,
+        submit: Submit | None = None,
+    ) -> None:
         self.n_sequences, self.n_steps, self.dtype = n_sequences, n_steps, np.dtype(dtype)
-        self.tapes = [[Tape(cell, n_sequences, n_steps, dtype, training=training) for cell in layer] for layer in cells]
+        self.tapes = [
+            [Tape(cell, n_sequences, n_steps, dtype, training=training, submit=submit) for cell in layer] for layer in cells
+        ]
         self.all_tapes = [tape for tapes in self.tapes for tape in tapes]
         if training:
             self.dx = [

@@ -14,6 +14,7 @@ References
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 
 import numpy as np
 
@@ -82,7 +83,10 @@ def backward(
     """
     cell, adjoint, views = tape.cell, tape.cell.adjoint, tape.adjoint_views
     dstate, rows = tape.dstate[0], cell.n_rows * cell.n_hidden
+    running: list[Future[None]] = []
     for first, last in reversed_blocks(start, stop, tape.block if dh is None else 1):
+        while len(running) > 1:  # the adjoints of the block before the last are written again
+            running.pop(0).result()
         cell.derivatives(tape, first, last)
         if dh is not None:
             dh[first] = dstate if dy is None else dstate + dy[first]
@@ -96,12 +100,23 @@ def backward(
                     adjoint(*step_views)
             if columns is not None:
                 tape.dstate[:, :, columns] = 0
-        cell.weight_gradient(*tape.flatten(first, last), grads, tape.gemm)
+        if tape.submit is None:
+            add_weight_gradient(tape, first, last, grads)
+        else:
+            running.append(tape.submit(add_weight_gradient, tape, first, last, grads))
         if first == start or first // VANISHING_STEPS < last // VANISHING_STEPS:
             tape.dstate[np.abs(tape.dstate) < tape.negligible] = 0
         if dx is not None:
             da = tape.adjoints_of(first, last)[:, cell.gradient_rows].reshape(last - first, rows, -1)
             np.matmul(tape.Wt[cell.n_hidden + 1 :], da, out=dx[first:last])
+
+    for future in running:
+        future.result()
+
+
+def add_weight_gradient(tape: Tape, start: int, stop: int, grads: Mapping[str, FloatArray]) -> None:
+    """Add the weight gradient of a block of steps to ``grads``."""
+    tape.cell.weight_gradient(*tape.flatten(start, stop), grads, tape.accumulate)
 
 
 def reversed_blocks(start: int, stop: int, block: int) -> Iterator[tuple[int, int]]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from .blas import Accumulate
 from .parameters import FloatArray, Shape
 
 if TYPE_CHECKING:
@@ -101,15 +102,8 @@ class Cell(ABC):
         """Write what ``adjoint`` needs of steps ``start`` to ``stop``, where one call for all is cheaper than one a step."""
 
     @abstractmethod
-    def weight_gradient(
-        self, da: FloatArray, hx: FloatArray, grads: Mapping[str, FloatArray], gemm: Callable[..., Any]
-    ) -> None:
+    def weight_gradient(self, da: FloatArray, hx: FloatArray, grads: Mapping[str, FloatArray], accumulate: Accumulate) -> None:
         """Add ``da @ hx.T``, the weight gradient of a block of steps, to ``grads``; both are (rows, steps * N)."""
-
-
-def accumulate(gemm: Callable[..., Any], da: FloatArray, hx: FloatArray, grad: FloatArray) -> None:
-    """``grad += da @ hx.T`` in place, without a temporary: BLAS's own accumulation, in Fortran's view of C arrays."""
-    gemm(1.0, hx.T, da.T, beta=1.0, c=grad.T, trans_a=1, overwrite_c=1)
 
 
 def _relu(a: FloatArray, out: FloatArray) -> None:
@@ -194,10 +188,8 @@ class Elman(Cell):
         mul(da, dh, da)
         dot(U, da, dh)
 
-    def weight_gradient(
-        self, da: FloatArray, hx: FloatArray, grads: Mapping[str, FloatArray], gemm: Callable[..., Any]
-    ) -> None:
-        accumulate(gemm, da, hx, grads["weights"])
+    def weight_gradient(self, da: FloatArray, hx: FloatArray, grads: Mapping[str, FloatArray], accumulate: Accumulate) -> None:
+        accumulate(da, hx, grads["weights"])
 
 
 class GRU(Cell):
@@ -313,13 +305,11 @@ class GRU(Cell):
         dot(U, dzrm, dh)
         add(dh, through, dh)
 
-    def weight_gradient(
-        self, da: FloatArray, hx: FloatArray, grads: Mapping[str, FloatArray], gemm: Callable[..., Any]
-    ) -> None:
+    def weight_gradient(self, da: FloatArray, hx: FloatArray, grads: Mapping[str, FloatArray], accumulate: Accumulate) -> None:
         H = self.n_hidden
-        accumulate(gemm, da[: 2 * H], hx, grads["gates"])
-        accumulate(gemm, da[2 * H : 3 * H], hx[: H + 1], grads["candidate_recurrent"])
-        accumulate(gemm, da[3 * H :], hx[H:], grads["candidate_input"])
+        accumulate(da[: 2 * H], hx, grads["gates"])
+        accumulate(da[2 * H : 3 * H], hx[: H + 1], grads["candidate_recurrent"])
+        accumulate(da[3 * H :], hx[H:], grads["candidate_input"])
 
 
 class LSTM(Cell):
@@ -422,10 +412,8 @@ class LSTM(Cell):
         mul(dc, f, dc)
         dot(U, da, dh)
 
-    def weight_gradient(
-        self, da: FloatArray, hx: FloatArray, grads: Mapping[str, FloatArray], gemm: Callable[..., Any]
-    ) -> None:
-        accumulate(gemm, da, hx, grads["weights"])
+    def weight_gradient(self, da: FloatArray, hx: FloatArray, grads: Mapping[str, FloatArray], accumulate: Accumulate) -> None:
+        accumulate(da, hx, grads["weights"])
 
 
 CELLS: dict[str, type[Cell]] = {"rnn": Elman, "gru": GRU, "lstm": LSTM}

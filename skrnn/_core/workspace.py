@@ -8,12 +8,14 @@ more than a small matrix product.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
-from scipy.linalg import blas
 
+from .blas import accumulate, accumulate_unlocked
 from .cells import Cell
 from .parameters import FloatArray, Shape
 
@@ -23,8 +25,14 @@ BLOCK_ELEMENTS = 131072
 BLOCK_STEPS = 64
 #: columns (steps times sequences) below which a weight-gradient product would be too narrow to be fast
 BLOCK_COLUMNS = 256
+#: elements of a state, and operations of the weight gradient of a block, from which a second thread pays: below, the threads
+#: wait for each other's calls
+LEAST_STATE = 8192
+LEAST_OPERATIONS = 18_000_000
 #: bytes
 CACHE_LINE = 64
+#: ``submit(function, *arguments)`` of an executor
+Submit: TypeAlias = "Callable[..., Future[None]]"
 
 
 def aligned_zeros(shape: Shape, dtype: DTypeLike) -> FloatArray:
@@ -49,9 +57,22 @@ class Tape:
     dtype : dtype
     training : bool
         Keep what the adjoint needs. A tape without it is for prediction: all steps share one set of gates.
+    submit : callable, optional
+        Runs a function in one other thread and returns its ``Future``. There weight gradients are added, block after block,
+        while this one goes on with the block before; so there are adjoints of two blocks at a time. Not used where there is
+        too little to do.
     """
 
-    def __init__(self, cell: Cell, n_sequences: int, n_steps: int, dtype: DTypeLike, *, training: bool) -> None:
+    def __init__(
+        self,
+        cell: Cell,
+        n_sequences: int,
+        n_steps: int,
+        dtype: DTypeLike,
+        *,
+        training: bool,
+        submit: Submit | None = None,
+    ) -> None:
         H, R, N, T = cell.n_hidden, cell.n_block, n_sequences, n_steps
         self.cell, self.n_sequences, self.n_steps, self.training = cell, N, T, training
         self.half, self.one = np.array(0.5, dtype), np.array(1, dtype)
@@ -64,11 +85,13 @@ class Tape:
             self.block = max(1, -(-BLOCK_COLUMNS // N), min(BLOCK_STEPS, BLOCK_ELEMENTS // (cell.n_adjoint * H * N)))
             self.Wt = aligned_zeros((R, cell.n_rows * H), dtype)
             self.dstate = aligned_zeros((cell.n_states, H, N), dtype)
-            self.adjoints = aligned_zeros((self.block, cell.n_adjoint, H, N), dtype)
+            is_large = H * N >= LEAST_STATE and 2 * self.W.size * self.block * N >= LEAST_OPERATIONS
+            self.submit = submit if is_large else None
+            self.accumulate = accumulate if self.submit is None else accumulate_unlocked
+            self.adjoints = aligned_zeros((self.block * (1 if self.submit is None else 2), cell.n_adjoint, H, N), dtype)
             self.flat = aligned_zeros(((cell.n_rows * H + R) * self.block * N,), dtype)
-            self.adjoint_views = [cell.adjoint_views(self, t, t % self.block) for t in range(T)]
+            self.adjoint_views = [cell.adjoint_views(self, t, t % len(self.adjoints)) for t in range(T)]
             self.negligible = 1e8 * float(np.finfo(self.hx.dtype).tiny)
-            self.gemm = blas.sgemm if self.hx.dtype == np.float32 else blas.dgemm
 
     def kept_row(self, t: int) -> int:
         """Return the row of ``kept`` that belongs to step ``t``."""
@@ -96,7 +119,7 @@ class Tape:
 
     def adjoints_of(self, start: int, stop: int) -> FloatArray:
         """Adjoints of the steps of one block."""
-        first = start % self.block
+        first = start % len(self.adjoints)
         return self.adjoints[first : first + stop - start]
 
     def flatten(self, start: int, stop: int) -> tuple[FloatArray, FloatArray]:

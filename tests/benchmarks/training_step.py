@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from functools import partial
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -21,6 +22,7 @@ from skrnn._core.losses import MulticlassLogLoss
 from skrnn._network import Architecture, Network
 from skrnn._optim.clipping import clip
 from skrnn._optim.solvers import Adam
+from skrnn._runtime import second_thread
 from skrnn.sequences import Batch, Sequences
 
 #: sequences, steps, features, hidden units
@@ -32,10 +34,11 @@ CELLS = ("rnn", "gru", "lstm")
 N_CLASSES = 9
 
 
-def skrnn_step(cell, X, y, hidden):
+def skrnn_step(cell, X, y, hidden, submit=None):
     """One training step of this package on X (N, T, F)."""
     N, T, F = X.shape
     network = Network(Architecture(F, (hidden,), cell, "tanh", False, ("last",), N_CLASSES), MulticlassLogLoss(N_CLASSES))
+    network.submit = submit
     theta = network.initialize(
         np.random.RandomState(0), np.zeros(N_CLASSES), X.dtype,
         init_scheme="glorot_uniform", recurrent_init_scheme="orthogonal", forget_bias=1.0, n_steps=T,
@@ -101,20 +104,20 @@ def medians(steps, seconds):
 def main(peers):
     """Print the table for this package and ``peers``, functions like ``torch_step`` by name."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--threads", type=int, default=1, help="of PyTorch; fit uses one")
+    parser.add_argument("--threads", type=int, default=1, help="of PyTorch, and n_jobs of fit")
     parser.add_argument("--dtype", default="float32", choices=["float32", "float64"])
     parser.add_argument("--seconds", type=float, default=0.7, help="for each competitor and grid point")
     args = parser.parse_args()
     rng, write = np.random.default_rng(0), sys.stdout.write
-    write(f"{args.dtype}, PyTorch on {args.threads} thread(s); milliseconds a training step, and ratios to skrnn\n")
+    write(f"{args.dtype}, {args.threads} thread(s); milliseconds a training step, and ratios to skrnn\n")
     write(f"{'cell':5}{'N':>4}{'T':>5}{'F':>4}{'H':>5} |{'skrnn':>9}" + "".join(f"{p:>11}{'ratio':>7}" for p in peers) + "\n")
     ratios = {peer: [] for peer in peers}
-    with threadpool_limits(1, user_api="blas"):  # as in fit
+    with threadpool_limits(1, user_api="blas"), second_thread(args.threads) as submit:  # as in fit
         for N, T, F, H in GRID:
             X = rng.standard_normal((N, T, F)).astype(args.dtype)
             y = rng.integers(0, N_CLASSES, N)
             for cell in CELLS:
-                steps = [make(cell, X, y, H) for make in (skrnn_step, *peers.values())]
+                steps = [make(cell, X, y, H) for make in (partial(skrnn_step, submit=submit), *peers.values())]
                 ours, *others = medians(steps, args.seconds)
                 for peer, other in zip(peers, others, strict=True):
                     ratios[peer].append(other / ours)
