@@ -25,9 +25,10 @@ from ._core.cells import ACTIVATIONS, CELLS
 from ._core.initializers import INIT_SCHEMES
 from ._core.losses import Loss
 from ._core.pooling import POOLINGS
-from ._network import Architecture, Network, Stream, Unrolling
+from ._network import Architecture, Network
 from ._optim.schedules import SCHEDULES
 from ._optim.solvers import SOLVERS
+from ._passes import Stream, Unrolling
 from ._runtime import second_thread, single_threaded_blas
 from ._training import Data, Options, Run, chunks, train, train_lbfgs, train_once
 from ._version import __version__

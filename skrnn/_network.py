@@ -5,10 +5,7 @@ Everything above this module (solvers, estimators) knows no loop over time; ever
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -18,8 +15,8 @@ from ._core.cells import CELLS, Cell, Elman, Gate
 from ._core.initializers import INIT_SCHEMES, lstm_biases
 from ._core.losses import Loss
 from ._core.parameters import FloatArray, Layout
-from ._core.windows import Window, truncated_windows
 from ._core.workspace import Submit
+from ._passes import Pass, Stream, Unrolling, run
 from ._readout import PooledReadout, Readout, StepReadout
 from ._stack import ByCell, Stack
 
@@ -29,8 +26,6 @@ if TYPE_CHECKING:
 DIRECTIONS = ("forward", "reverse")
 #: elements of the input blocks of a window in prediction, which then stay in the L2 cache
 WINDOW_ELEMENTS = 131072
-#: least number of steps that "auto" keeps between checkpoints: shorter windows of a small network cost more than they compute
-LEAST_INTERVAL = 64
 #: workspaces kept at a time: for the minibatch and the smaller last one, with and without activations, and for validation
 MAX_WORKSPACES = 6
 
@@ -48,33 +43,12 @@ class Architecture(NamedTuple):
     return_sequences: bool = False
 
 
-class Unrolling(NamedTuple):
-    """How far back a loss reaches, how many steps lie between updates, and between the states kept for recomputation."""
-
-    truncation_length: int | None = None
-    truncation_stride: int | None = None
-    checkpoint_interval: int | Literal["auto"] | None = None
-
-
 class Update(NamedTuple):
     """The loss whose gradient has been written, the weight of its targets, and the share of the batch's steps before it."""
 
     loss: float
     weight: float
     done: float
-
-
-@dataclass
-class Stream:
-    """Where sequences stand that are continued from one batch to the next.
-
-    The last ``history`` steps of every tape, as much as overlapping windows of the next batch reach, and the row after them;
-    and the states after the last step, (n_state_units, N).
-    """
-
-    history: int = 0
-    tapes: list[tuple[FloatArray, FloatArray]] = field(default_factory=list)
-    state: FloatArray | None = None
 
 
 class Network:
@@ -226,7 +200,7 @@ class Network:
         views = self.layout.views(theta)
         stack, readout = self._workspace(batch.n_sequences, batch.n_steps, theta.dtype, training=False)
         stack.load(self._by_cell(views))
-        for start, stop in _run(stack, batch, 0, batch.n_steps, initial):
+        for start, stop in run(stack, batch, 0, batch.n_steps, initial):
             readout.predict(stack, batch, start, stop, views["readout"], out)
         return stack.state(stop - start)
 
@@ -236,7 +210,7 @@ class Network:
         stack.load(self._by_cell(self.layout.views(theta)))
         H = self.architecture.hidden_layer_sizes[-1]
         out = np.empty((batch.n_steps, self.n_directions * H, batch.n_sequences), theta.dtype)
-        for start, stop in _run(stack, batch, 0, batch.n_steps):
+        for start, stop in run(stack, batch, 0, batch.n_steps):
             out[start:stop] = stack.outputs(batch, 0, stop - start)
         return out
 
@@ -280,78 +254,27 @@ class Network:
         stream : Stream, optional
             Where the sequences stand, to go on from; brought up to date at the end.
         """
-        views, grads = self.layout.views(theta), self.layout.views(grad)
-        by_cell, grads_by_cell = self._by_cell(views), self._by_cell(grads)
-        windows, interval = self._windows(batch, stream)
-        n_rows = max(window.history + min(window.stop - window.start, interval) for window in windows)
-        stack, readout = self._workspace(batch.n_sequences, n_rows, theta.dtype, training=True)
-        if stream is None or stream.state is None:
-            stack.start_from(None)
-        else:
-            stack.remember(stream.tapes, windows[0].history)
-        memory, row = Stream(), 0
-        for window in windows:
-            if window.start > windows[0].start:
-                stack.carry(row, window.history)
-            if total is None or window is windows[0]:
+        through_time = self._pass(theta, batch, grad, stream)
+        for number, window in enumerate(through_time.windows):
+            weight = through_time.weight(number)
+            if total is None or number == 0:
                 grad.fill(0)
-            stack.load(by_cell)
-            starts = range(window.start, window.stop, interval)
-            states = self._checkpoints(stack, readout, batch, by_cell, starts) if len(windows) == 1 and starts[-1] > 0 else None
-            weight, loss = batch.total_weight(window.start, window.stop), 0.0
-            for number in reversed(range(len(starts))):
-                start, is_last = starts[number], number == len(starts) - 1
-                stop = min(start + interval, window.stop)
-                row = window.history + stop - start
-                if states is not None:
-                    stack.start_from(states[number])
-                stack.forward(batch, start, stop, window.history)
-                if stream is not None and is_last:
-                    memory = self._memory(stack, row, stop - start)
-                if weight == 0:
-                    break
-                loss += readout.loss_and_gradient(
-                    stack, batch, start, stop, window.history, self.loss, views["readout"], grads["readout"], total or weight
-                )
-                edges = window.edges or batch.events(batch.entries, start, stop)
-                stack.backward(batch, row, edges, grads_by_cell, readout.dy, readout.dlast, continues=not is_last)
+            loss = through_time.propagate(number, (total or weight) if weight else 0)
             if weight > 0:
                 loss += self._penalty(theta, weight / (total or weight), grad)
                 yield Update(float(loss), weight, window.start / batch.n_steps)
-        if stream is not None:
-            vars(stream).update(vars(memory))
+        through_time.finish()
 
-    def _windows(self, batch: Batch, stream: Stream | None) -> tuple[list[Window], int]:
-        """Plan the windows of a batch, and say how many steps of one are kept at a time."""
-        length, stride, interval = self.unrolling
-        stride, past = stride or length, stream.history if stream is not None else 0
-        if self.every_step and length and stride and (stride < batch.n_steps or stream is not None):
-            return list(truncated_windows(batch.lengths, length, stride, past)), batch.n_steps
-        start = 0 if self.every_step or length is None else max(0, batch.n_steps - length)
-        n_steps = batch.n_steps - start
-        n_kept = max(LEAST_INTERVAL, math.ceil(math.sqrt(n_steps))) if interval == "auto" else interval or n_steps
-        return [Window(start, batch.n_steps, 0, [])], min(n_kept, n_steps)
+    def _pass(self, theta: FloatArray, batch: Batch, grad: FloatArray, stream: Stream | None) -> Pass:
+        views, grads = self.layout.views(theta), self.layout.views(grad)
 
-    def _checkpoints(
-        self, stack: Stack, readout: Readout, batch: Batch, by_cell: ByCell, steps: Sequence[int]
-    ) -> list[FloatArray]:
-        """Run from the state in ``stack`` to the last of the steps, activations not kept, and return the states before each."""
-        light, _ = self._workspace(batch.n_sequences, batch.n_steps, stack.dtype, training=False)
-        light.load(by_cell)
-        states = [stack.state(0)]
-        for start, stop in itertools.pairwise([0, *steps]):
-            state = states[-1]
-            for a, b in _run(light, batch, start, stop, state):
-                readout.take(light, batch, a, b)
-                state = light.state(b - a)
-            states.append(state)
-        return states[1:]
+        def workspace(n_steps: int, training: bool) -> _Workspace:
+            return self._workspace(batch.n_sequences, n_steps, theta.dtype, training=training)
 
-    def _memory(self, stack: Stack, row: int, n_steps: int) -> Stream:
-        """Keep what a next window of ``n_steps`` steps reaches of the steps up to ``row``."""
-        length = self.unrolling.truncation_length
-        history = min(row, max(0, length - n_steps)) if self.every_step and length else 0
-        return Stream(history, stack.memory(row, history), stack.state(row))
+        by_cell, grads_by_cell = self._by_cell(views), self._by_cell(grads)
+        return Pass(
+            batch, self.unrolling, workspace, self.loss, by_cell, grads_by_cell, views["readout"], grads["readout"], stream
+        )
 
     def state_gradients(self, theta: FloatArray, batch: Batch, total: float) -> list[list[FloatArray]]:
         """Gradients of the hidden states after each step, (n_steps, H, N) by layer and direction, with no truncation.
@@ -396,17 +319,6 @@ class _Workspace(NamedTuple):
 
     stack: Stack
     readout: Readout
-
-
-def _run(stack: Stack, batch: Batch, start: int, stop: int, state: FloatArray | None = None) -> Iterator[tuple[int, int]]:
-    """Run steps ``start`` to ``stop`` from a state; yield each window of them as soon as it is in the first rows."""
-    stack.start_from(state)
-    for first in range(start, stop, stack.n_steps):
-        if first > start:
-            stack.carry(stack.n_steps)
-        last = min(first + stack.n_steps, stop)
-        stack.forward(batch, first, last)
-        yield first, last
 
 
 def _name(layer: int, direction: int) -> str:

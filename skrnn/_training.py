@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
-from ._network import Network, Stream
+from ._network import Network
 from ._optim.clipping import clip
 from ._optim.schedules import SCHEDULES
 from ._optim.solvers import SOLVERS, Solver
+from ._passes import Stream
 from ._runtime import deferred_interrupt
 from .sequences import Batch, Sequences
 

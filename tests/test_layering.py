@@ -18,9 +18,10 @@ LAYERS = {
     "sequences": (set(), {"numpy", "scipy", "sklearn"}),
     "_stack": ({"_core"}, {"numpy"}),
     "_readout": ({"_stack", "_core"}, {"numpy"}),
-    "_network": ({"_readout", "_stack", "_core"}, {"numpy"}),
+    "_passes": ({"_readout", "_stack", "_core"}, set()),
+    "_network": ({"_passes", "_readout", "_stack", "_core"}, {"numpy"}),
     "_training": (
-        {"_network", "_core", "_optim", "_runtime", "sequences"},
+        {"_network", "_passes", "_core", "_optim", "_runtime", "sequences"},
         {"numpy", "scipy", "sklearn"},
     ),
     "metrics": ({"sequences"}, {"numpy", "scipy", "sklearn"}),

@@ -10,12 +10,13 @@ from _reference import QUANTILE
 from _reference import Network as ReferenceNetwork
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skrnn import _network, _readout
+from skrnn import _network, _passes, _readout
 from skrnn._core import workspace
 from skrnn._core.cells import ACTIVATIONS, CELLS
 from skrnn._core.losses import REGRESSION_LOSSES, BinaryLogLoss, MulticlassLogLoss, SquaredError
 from skrnn._core.pooling import POOLINGS
-from skrnn._network import Architecture, Network, Stream, Unrolling
+from skrnn._network import Architecture, Network
+from skrnn._passes import Stream, Unrolling
 from skrnn.sequences import Batch, Sequences
 
 LENGTHS = (4, 6, 1, 4, 7)
@@ -49,7 +50,7 @@ every_truncation = pytest.mark.parametrize("truncation", TRUNCATIONS, ids=str)
 @pytest.fixture(autouse=True)
 def short_intervals(monkeypatch):
     """Without a least interval, as sequences are short here."""
-    monkeypatch.setattr(_network, "LEAST_INTERVAL", 1)
+    monkeypatch.setattr(_passes, "LEAST_INTERVAL", 1)
 
 
 def targets(loss, n_raw, n_sequences, rng):
@@ -458,7 +459,7 @@ def test_checkpoints_work_with_windows_of_prediction_that_are_shorter(pooling, m
 
 
 def test_the_least_interval_of_auto_is_for_short_sequences(monkeypatch):
-    monkeypatch.setattr(_network, "LEAST_INTERVAL", 6)
+    monkeypatch.setattr(_passes, "LEAST_INTERVAL", 6)
     problem = Problem("gru", "tanh", (4,), False, lengths=LONGER, interval="auto")
     problem.loss_and_gradient()
     assert problem.network._workspaces[len(LONGER), np.dtype(np.float64), True].stack.n_steps == 6
