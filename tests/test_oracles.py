@@ -8,9 +8,9 @@ from numpy.testing import assert_allclose
 from skrnn._core.losses import MulticlassLogLoss, SquaredError
 from skrnn._core.parameters import Layout
 from skrnn._network import Architecture, Network
-from skrnn._passes import Unrolling
 from skrnn._optim.clipping import clip, norm
 from skrnn._optim.solvers import SGD, Adam, RMSprop
+from skrnn._passes import Unrolling
 from skrnn.sequences import Batch, Sequences
 
 # ---------------------------------------------------------------- PyTorch: outputs and gradients
