@@ -7,6 +7,7 @@ wait; the same function, called where SciPy offers it to Cython and Numba, does 
 from __future__ import annotations
 
 import ctypes
+import functools
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -27,7 +28,7 @@ def accumulate(a: FloatArray, b: FloatArray, out: FloatArray) -> None:
 
 def accumulate_unlocked(a: FloatArray, b: FloatArray, out: FloatArray) -> None:
     """``out += a @ b.T``, while other threads run."""
-    gemm, number = _UNLOCKED[out.dtype]
+    gemm, number = _unlocked(out.dtype)
     m, n, k = ctypes.c_int(len(b)), ctypes.c_int(len(a)), ctypes.c_int(a.shape[1])
     lda, ldb, ldc = (ctypes.c_int(x.strides[0] // x.itemsize) for x in (b, a, out))
     one = number(1)
@@ -38,17 +39,13 @@ def accumulate_unlocked(a: FloatArray, b: FloatArray, out: FloatArray) -> None:
     )  # fmt: skip
 
 
-def _from_scipy(name: str) -> Callable[..., None]:
+@functools.cache
+def _unlocked(dtype: np.dtype[Any]) -> tuple[Callable[..., None], type[ctypes.c_float] | type[ctypes.c_double]]:
+    """``gemm`` of a dtype, and ctypes' name of its numbers."""
+    name, number = ("sgemm", ctypes.c_float) if dtype == np.float32 else ("dgemm", ctypes.c_double)
     capsule = cython_blas.__pyx_capi__[name]
-    api = ctypes.pythonapi
-    get_name = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(("PyCapsule_GetName", api))
-    get_pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(("PyCapsule_GetPointer", api))
-    text, number = ctypes.c_char_p, ctypes.c_void_p
-    arguments = [text, text, *[number] * 11]
-    return ctypes.CFUNCTYPE(None, *arguments)(get_pointer(capsule, get_name(capsule)))
-
-
-_UNLOCKED: dict[Any, tuple[Callable[..., None], type[ctypes.c_float] | type[ctypes.c_double]]] = {
-    np.dtype(np.float32): (_from_scipy("sgemm"), ctypes.c_float),
-    np.dtype(np.float64): (_from_scipy("dgemm"), ctypes.c_double),
-}
+    get_name = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(("PyCapsule_GetName", ctypes.pythonapi))
+    get_pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)
+    address = get_pointer(("PyCapsule_GetPointer", ctypes.pythonapi))(capsule, get_name(capsule))
+    gemm = ctypes.CFUNCTYPE(None, *[ctypes.c_char_p] * 2, *[ctypes.c_void_p] * 11)(address)
+    return gemm, number
