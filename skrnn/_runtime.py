@@ -33,6 +33,15 @@ def _set_threads(library: Any, n_threads: int) -> None:
     getattr(library, "_real_set_num_threads", library.set_num_threads)(n_threads)
 
 
+def _restore(libraries: list[tuple[Any, int]]) -> None:
+    """Set the threads of all libraries, also if Ctrl-C arrives meanwhile."""
+    if libraries:
+        try:
+            _set_threads(*libraries[0])
+        finally:
+            _restore(libraries[1:])
+
+
 @contextmanager
 def single_threaded_blas() -> Iterator[None]:
     """Let BLAS run on one thread, for speed on small matrices and for the same bits under every setting.
@@ -58,8 +67,7 @@ def single_threaded_blas() -> Iterator[None]:
         with _lock:
             _users -= 1
             if _users == 0:
-                for library, n_threads in zip(shared, _before, strict=True):
-                    _set_threads(library, n_threads)
+                _restore(list(zip(shared, _before, strict=True)))
 
 
 @contextmanager
@@ -75,9 +83,22 @@ def second_thread(n_jobs: int | None) -> Iterator[Callable[..., Future[Any]] | N
 
     if effective_n_jobs(n_jobs) == 1:
         yield None
-    else:
-        with ThreadPoolExecutor(1, initializer=limit) as executor:
-            yield executor.submit
+        return
+    with ThreadPoolExecutor(1, initializer=limit) as executor:
+        last: Future[Any] = Future()
+        last.set_result(None)
+
+        def submit(function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+            nonlocal last
+            try:
+                last = executor.submit(function, *arguments)
+            except RuntimeError:  # no thread can begin, for instance because the interpreter is about to end
+                last.result()
+                last = Future()
+                last.set_result(function(*arguments))
+            return last
+
+        yield submit
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import pickle
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import joblib
 import numpy as np
@@ -152,3 +153,20 @@ def test_bad_numbers_of_jobs_are_refused(n_jobs):
     X, y = make_data()
     with pytest.raises(ValueError, match="n_jobs"):
         new(n_jobs=n_jobs).fit(X, y)
+
+
+@pytest.mark.usefixtures("any_size")
+def test_where_no_thread_can_begin_the_first_does_all_the_work(monkeypatch):
+    X, y = make_data()
+    expected = new().fit(X, y)
+    submit, calls = ThreadPoolExecutor.submit, []
+
+    def refuse_later(executor, *arguments):
+        calls.append(None)
+        if len(calls) > 3:
+            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+        return submit(executor, *arguments)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", refuse_later)
+    assert_array_equal(new(n_jobs=2).fit(X, y)._theta, expected._theta)
+    assert len(calls) > 4

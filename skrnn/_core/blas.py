@@ -29,13 +29,15 @@ def accumulate(a: FloatArray, b: FloatArray, out: FloatArray) -> None:
 def accumulate_unlocked(a: FloatArray, b: FloatArray, out: FloatArray) -> None:
     """``out += a @ b.T``, while other threads run."""
     gemm, number = _unlocked(out.dtype)
-    m, n, k = ctypes.c_int(len(b)), ctypes.c_int(len(a)), ctypes.c_int(a.shape[1])
-    lda, ldb, ldc = (ctypes.c_int(x.strides[0] // x.itemsize) for x in (b, a, out))
+    # 64 bits, of which a BLAS with integers of 32 reads the lower half (on little-endian machines)
+    m, n, k = (ctypes.c_int64(size) for size in (len(b), len(a), a.shape[1]))
+    stride_b, stride_a, stride_out = (ctypes.c_int64(x.strides[0] // x.itemsize) for x in (b, a, out))
     one = number(1)
     # in the eyes of Fortran all three are transposed: out.T += b @ a.T
     gemm(
-        b"T", b"N", ctypes.byref(m), ctypes.byref(n), ctypes.byref(k), ctypes.byref(one), b.ctypes.data, ctypes.byref(lda),
-        a.ctypes.data, ctypes.byref(ldb), ctypes.byref(one), out.ctypes.data, ctypes.byref(ldc),
+        b"T", b"N", ctypes.byref(m), ctypes.byref(n), ctypes.byref(k), ctypes.byref(one), b.ctypes.data,
+        ctypes.byref(stride_b), a.ctypes.data, ctypes.byref(stride_a), ctypes.byref(one), out.ctypes.data,
+        ctypes.byref(stride_out),
     )  # fmt: skip
 
 
