@@ -263,13 +263,14 @@ class Batch:
         The padding has weight zero.
         """
         y, weight = self._given()
-        if not self.every_step:
-            return y[..., self.index], weight[self.index]
-        rows = self._rows(start, stop)
-        weight = weight.take(rows, mode="clip") if self._step_weights else np.broadcast_to(weight[self.index], rows.shape)
-        if self.is_ragged:
-            weight = np.where(np.arange(start, stop)[:, None] < self.lengths, weight, 0)
-        y, weight = y.take(rows.ravel(), axis=-1, mode="clip"), weight.ravel()
+        if self.every_step:
+            rows = self._rows(start, stop)
+            weight = weight.take(rows, mode="clip") if self._step_weights else np.broadcast_to(weight[self.index], rows.shape)
+            if self.is_ragged:
+                weight = np.where(np.arange(start, stop)[:, None] < self.lengths, weight, 0)
+            y, weight = y.take(rows.ravel(), axis=-1, mode="clip"), weight.ravel()
+        else:
+            y, weight = y[..., self.index], weight[self.index]
         if y.dtype.kind == "f" and not weight.all():
             y[..., weight == 0] = 0  # what stands there may be anything, and its loss may overflow
         return y, weight

@@ -828,3 +828,14 @@ def test_a_memory_map_in_one_call_is_the_array_in_one_call(Estimator, tmp_path):
     estimator = new(Estimator, truncation_length=6, truncation_stride=3)
     assert_same_stream(partial_fit(clone(estimator), mapped, y), partial_fit(clone(estimator), X, y))
     assert_same_stream(stream(clone(estimator), mapped, y, (9, 15)), partial_fit(clone(estimator), X, y))
+
+
+def test_a_target_of_weight_zero_may_be_anything_where_there_is_one_a_piece():
+    X = np.random.default_rng(0).normal(size=(3, 6, 2)).astype(np.float32)
+    y, weight = X.sum(axis=(1, 2)), [1, 0, 2]
+    filled = y.copy()
+    filled[1] = 1e25  # its square overflows
+    expected, reg = (new(RNNRegressor, return_sequences=False) for _ in range(2))
+    expected.partial_fit(X, y, weight).partial_fit(X, y, weight)
+    reg.partial_fit(X, filled, weight).partial_fit(X, filled, weight)
+    assert_same_stream(reg, expected)
