@@ -82,7 +82,7 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
     checkpoint_interval : int, "auto" or None, default=None
         Keep the activations of so many steps at a time and recompute the others, window by window, from the states between
         the windows [10]_: the same gradient, for up to a third more time. "auto" is the square root of the number of steps,
-        but at least 64; memory then grows as that root. Not used where ``truncation_length`` and ``return_sequences=True``
+        but at least 128; memory then grows as that root. Not used where ``truncation_length`` and ``return_sequences=True``
         bound the memory already.
 
     stateful : bool, default=False

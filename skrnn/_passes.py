@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .sequences import Batch
 
 #: least number of steps that "auto" keeps between checkpoints: shorter windows of a small network cost more than they compute
-LEAST_INTERVAL = 64
+LEAST_INTERVAL = 128
 
 
 class Unrolling(NamedTuple):
