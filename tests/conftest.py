@@ -1,6 +1,7 @@
 """What all tests share: the seed, and the environment in which scikit-learn's checks skip nothing."""
 
 import os
+import signal
 
 os.environ["SCIPY_ARRAY_API"] = "1"  # read once, when scipy and scikit-learn are imported
 
@@ -20,3 +21,11 @@ def _seeds():
 def global_random_seed(request):
     """Return a seed, with which a test must pass whatever it is."""
     return request.param
+
+
+@pytest.fixture(autouse=True, scope="session")
+def heed_ctrl_c():
+    """Take Python's own handler of Ctrl-C: shells start background jobs with the signal ignored."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
