@@ -29,7 +29,7 @@ from ._network import Architecture, Network
 from ._optim.schedules import SCHEDULES
 from ._optim.solvers import SOLVERS
 from ._passes import Stream, Unrolling
-from ._runtime import second_thread, single_threaded_blas
+from ._runtime import computing, second_thread
 from ._training import Data, Options, Run, chunks, train, train_lbfgs, train_once
 from ._version import __version__
 from .sequences import Batch, Sequences, check_sequences, check_steps, is_ready, is_stepwise
@@ -42,8 +42,16 @@ STATE_FORMAT = 1
 SMALL_CALL = 256
 #: scikit-learn 1.9 refuses weights that are all zero by itself; a stream may pass on without any target
 ALL_MAY_BE_ZERO = {name: True for name in signature(_check_sample_weight).parameters if name == "allow_all_zero_weights"}
-_kept_by_thread = threading.local()
 
+
+class _Kept(threading.local):
+    """What each thread keeps from call to call: buffers can't be shared."""
+
+    def __init__(self) -> None:
+        self.networks: WeakKeyDictionary[BaseRNN, Network] = WeakKeyDictionary()
+
+
+_kept = _Kept()
 #: (y, sequences, does training go on?) -> targets as the loss takes them
 Encoder = Callable[[Any, Sequences, bool], NDArray[Any]]
 
@@ -465,7 +473,7 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
 
     def _fitted_problem(self, X: Any, y: Any, sample_weight: Any) -> tuple[Network, Data]:
         """Build the network with its loss, and the data, as a ``partial_fit`` would; sets attributes to what they are."""
-        check_is_fitted(self, "_theta")
+        self._check_is_fitted()
         self._check_combinations()
         sequences = self._check_X(X, reset=False)
         network, data = self._problem(sequences, self._encode_more(y, sequences), sample_weight)
@@ -473,15 +481,19 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         _require_weight(data)
         return network, data
 
+    def _check_is_fitted(self) -> None:
+        if not hasattr(self, "_theta"):
+            check_is_fitted(self, "_theta")  # raises scikit-learn's error
+
     def _fitted_network(self) -> Network:
-        check_is_fitted(self, "_theta")
+        self._check_is_fitted()
         return Network(Architecture(**self._architecture))
 
     def _raw(
         self, X: Any, initial_state: Any = None, *, with_state: bool = False
     ) -> tuple[NDArray[Any], Sequences, NDArray[Any] | None]:
         """Raw predictions (n_outputs_, n_sequences) or (n_outputs_, n_steps_in_total), their sequences, and the last states."""
-        check_is_fitted(self, "_theta")
+        self._check_is_fitted()
         sequences = self._check_X(X, reset=False)
         network = self._network_for(sequences)
         if (initial_state is not None or with_state) and network.n_directions == 2:
@@ -496,7 +508,7 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
                     f"initial_state has shape {np.shape(initial_state)}, but (n_sequences, n_state_units) = {shape} is "
                     "required: all states of a sequence in one row, as return_state=True returns them."
                 )
-            if not is_ready(initial_state, 2, dtype, network.n_state_units):
+            if not is_ready(initial_state, dtype):
                 initial_state = check_array(initial_state, dtype=dtype, input_name="initial_state", estimator=self)
         with computing():
             raw, state = _raw_predictions(network, self._theta, sequences, initial_state, with_state=with_state)
@@ -505,15 +517,13 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
     def _network_for(self, sequences: Sequences) -> Network:
         """Return the network for prediction: for little data one that is kept, with its buffers, from call to call.
 
-        It is kept by thread, since buffers can't be shared, and beside the estimator, which prediction leaves as it is.
+        It is kept beside the estimator, which prediction leaves as it is.
         """
         if len(sequences.values) > SMALL_CALL:
             return self._fitted_network()
-        networks: WeakKeyDictionary[BaseRNN, Network]
-        networks = _kept_by_thread.__dict__.setdefault("networks", WeakKeyDictionary())
-        network = networks.get(self)
+        network = _kept.networks.get(self)
         if network is None or network.architecture != tuple(self._architecture.values()):
-            network = networks[self] = self._fitted_network()
+            network = _kept.networks[self] = self._fitted_network()
         return network
 
     def _arranged(self, y: NDArray[Any], sequences: Sequences, state: NDArray[Any] | None) -> Any:
@@ -609,13 +619,6 @@ def _require_weight(data: Data) -> None:
         raise ValueError("Sample weights must contain at least one non-zero number.")
 
 
-@contextmanager
-def computing() -> Iterator[None]:
-    """One BLAS thread; overflow is looked for where it matters, in the loss and the norm of the gradient."""
-    with single_threaded_blas(), np.errstate(all="ignore"):
-        yield
-
-
 def _raw_predictions(
     network: Network,
     theta: NDArray[Any],
@@ -627,6 +630,10 @@ def _raw_predictions(
     """Raw predictions (n_raw, n_sequences) or (n_raw, n_steps_in_total), and the last states (n_sequences, n_state_units)."""
     n_columns = len(sequences.values) if network.every_step else len(sequences)
     raw = np.empty((network.architecture.n_raw, n_columns), theta.dtype)
+    if sequences.are_equal and len(sequences.values) <= SMALL_CALL:  # one batch, in the order of the sequences
+        batch = Batch(sequences, slice(None), every_step=network.every_step)
+        last = network.raw_predictions(theta, batch, raw, None if initial_state is None else initial_state.T)
+        return raw, np.ascontiguousarray(last.T) if with_state else None
     state = np.empty((len(sequences), network.n_state_units), theta.dtype) if with_state else None
     # a state that is not zero, or is looked at, has no place in padding
     of_equal_length = with_state or initial_state is not None

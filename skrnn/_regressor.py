@@ -480,8 +480,10 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
             On invalid input, and if a bidirectional network is to begin with, or return, a state.
         """
         raw, sequences, state = self._raw(X, initial_state, with_state=return_state)
-        with np.errstate(over="ignore"):
-            y = np.exp(raw.T) if self.out_activation_ == "exp" else raw.T
+        y = raw.T
+        if self.out_activation_ == "exp":
+            with np.errstate(over="ignore"):
+                y = np.exp(y)
         y = y[:, 0] if self._target_ndim == 1 else np.ascontiguousarray(y)
         return self._arranged(y, sequences, state)
 
