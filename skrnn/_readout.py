@@ -77,7 +77,7 @@ class PooledReadout(Readout):
         for name in pooling:
             for direction in range(len(cells)):
                 rows = slice(len(self.blocks) * H, (len(self.blocks) + 1) * H)
-                self.blocks.append((POOLINGS[name](self.columns[rows]), direction, self.dcolumns[rows]))
+                self.blocks.append((POOLINGS[name](self.columns[rows], training=training), direction, self.dcolumns[rows]))
         self._dlast = self.dlast = [np.empty((H, n_sequences), dtype) for _ in cells]
         if training and not all(pooling.at_end for pooling, _, _ in self.blocks):
             self.dy = [np.empty((stack.n_steps, H, n_sequences), dtype) for _ in cells]
