@@ -286,7 +286,9 @@ class Batch:
         if self._step_weights:
             return float(self.targets(start, stop)[1].sum())
         weight = weight[self.index]
-        return float((weight * np.clip(self.lengths - start, 0, stop - start) if self.every_step else weight).sum())
+        if self.every_step:
+            weight = weight * np.clip(self.lengths - start, 0, stop - start)
+        return float(np.add.reduce(weight))
 
     def _given(self) -> tuple[NDArray[Any], NDArray[Any]]:
         if self._y is None or self._weight is None:
