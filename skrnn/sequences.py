@@ -407,6 +407,9 @@ def check_steps(values: Any, sequences: Sequences, name: str) -> NDArray[Any]:
     ValueError
         If the numbers of sequences, or of steps of one of them, differ.
     """
+    whole = (len(sequences), sequences.longest) if sequences.are_equal else None
+    if type(values) is np.ndarray and values.dtype != object and values.ndim in (2, 3) and values.shape[:2] == whole:
+        return values.reshape(-1, *values.shape[2:])
     if any(np.ma.is_masked(value) for value in (values, *(values if isinstance(values, list | tuple) else ()))):
         raise ValueError(f"{name} is a masked array with masked values. Fill them, and give their steps a sample_weight of 0.")
     if not isinstance(values, list | tuple):
