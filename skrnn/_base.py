@@ -6,9 +6,10 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from inspect import signature
 from numbers import Integral, Real
+from operator import attrgetter, is_
 from typing import Any, ClassVar, Literal, Self
 from weakref import WeakKeyDictionary
 
@@ -40,18 +41,32 @@ STATE_FORMAT = 1
 
 #: steps of all sequences up to which prediction takes a network made before, because making one takes longer than using it
 SMALL_CALL = 256
+#: steps of all sequences times state units up to which partial_fit takes buffers made before, and for how many estimators
+#: a thread keeps them
+SMALL_CHUNK = 262144
+MAX_KEPT = 16
 #: scikit-learn 1.9 refuses weights that are all zero by itself; a stream may pass on without any target
 ALL_MAY_BE_ZERO = {name: True for name in signature(_check_sample_weight).parameters if name == "allow_all_zero_weights"}
 
 
-class _Kept(threading.local):
-    """What each thread keeps from call to call: buffers can't be shared."""
+@dataclass
+class _Kept:
+    """What a thread keeps of an estimator from call to call, to save time: beside it, so it is neither copied nor pickled."""
 
+    #: whose buffers are used again
+    network: Network | None = None
+    #: values of the parameters that have been validated
+    parameters: tuple[Any, ...] = ()
+    #: random generators to be set to a state, by kind: to seed one takes longer
+    generators: dict[str, np.random.RandomState] = field(default_factory=dict)
+
+
+class _KeptByThread(threading.local):
     def __init__(self) -> None:
-        self.networks: WeakKeyDictionary[BaseRNN, Network] = WeakKeyDictionary()
+        self.estimators: WeakKeyDictionary[BaseRNN, _Kept] = WeakKeyDictionary()
 
 
-_kept = _Kept()
+_kept_by_thread = _KeptByThread()
 #: (y, sequences, does training go on?) -> targets as the loss takes them
 Encoder = Callable[[Any, Sequences, bool], NDArray[Any]]
 
@@ -208,6 +223,8 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
             sequences = self._check_X(X, reset=not goes_on)
             network, data = self._problem(sequences, encode(y, sequences, goes_on), sample_weight)
             network.submit = submit
+            if incremental and submit is None and len(sequences.values) * network.n_state_units <= SMALL_CHUNK:
+                network.share_workspaces(self._kept_network(network.architecture))
             stream = self._resume_stream(sequences) if incremental and self.stateful else None
             if stream is None or stream.state is None:
                 _require_weight(data)
@@ -312,13 +329,14 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
 
     def _check_weight(self, sample_weight: Any, sequences: Sequences) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return weights of sequences or, if such are given, of their steps; and the mean weight of each sequence."""
+        if sample_weight is None:
+            weight: NDArray[Any] = np.ones(len(sequences))
+            return weight, weight
         of_what: NDArray[Any] = sequences.lengths
         if self.return_sequences and is_stepwise(sample_weight):
             sample_weight = check_steps(sample_weight, sequences, "sample_weight")
             of_what = sequences.values
-        weight: NDArray[Any] = _check_sample_weight(
-            sample_weight, of_what, dtype=np.float64, ensure_non_negative=True, **ALL_MAY_BE_ZERO
-        )
+        weight = _check_sample_weight(sample_weight, of_what, dtype=np.float64, ensure_non_negative=True, **ALL_MAY_BE_ZERO)
         if of_what is sequences.lengths:
             return weight, weight
         return weight, np.add.reduceat(weight, sequences.offsets[:-1]) / sequences.lengths
@@ -403,7 +421,8 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         self._check_same(network)
         state: dict[str, Any] = dict(self._training_state)
         rng_state = state.pop("rng_state")
-        rng = np.random.RandomState(getattr(np.random, rng_state["bit_generator"])())
+        kind, generators = rng_state["bit_generator"], self._kept.generators
+        rng = generators.get(kind) or generators.setdefault(kind, np.random.RandomState(getattr(np.random, kind)()))
         rng.set_state(rng_state)
         if state["solver_state"] is not None and state["solver_state"]["solver"] != self.solver:
             state["solver_state"] = None
@@ -451,7 +470,10 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
             raise
 
     def _check_partial_fit(self) -> None:
-        self._validate_params()  # scikit-learn does so before the first partial_fit only
+        kept, parameters = self._kept, attrgetter(*self._parameter_constraints)(self)
+        if not (kept.parameters and all(map(is_, parameters, kept.parameters))):
+            self._validate_params()  # scikit-learn does so before the first partial_fit only
+            kept.parameters = parameters
         if self.solver == "lbfgs":
             raise ValueError("partial_fit does not support solver='lbfgs', which needs all data at once.")
         if self.early_stopping:
@@ -515,16 +537,26 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         return raw, sequences, state
 
     def _network_for(self, sequences: Sequences) -> Network:
-        """Return the network for prediction: for little data one that is kept, with its buffers, from call to call.
-
-        It is kept beside the estimator, which prediction leaves as it is.
-        """
+        """Return the network for prediction: for little data one that is kept, with its buffers, from call to call."""
         if len(sequences.values) > SMALL_CALL:
             return self._fitted_network()
-        network = _kept.networks.get(self)
-        if network is None or network.architecture != tuple(self._architecture.values()):
-            network = _kept.networks[self] = self._fitted_network()
-        return network
+        return self._kept_network(tuple(self._architecture.values()))
+
+    def _kept_network(self, architecture: tuple[Any, ...]) -> Network:
+        kept = self._kept
+        if kept.network is None or kept.network.architecture != architecture:
+            kept.network = Network(Architecture(*architecture))
+        return kept.network
+
+    @property
+    def _kept(self) -> _Kept:
+        estimators = _kept_by_thread.estimators
+        kept = estimators.get(self)
+        if kept is None:
+            if len(estimators) >= MAX_KEPT:
+                del estimators[next(iter(estimators))]
+            kept = estimators[self] = _Kept()
+        return kept
 
     def _arranged(self, y: NDArray[Any], sequences: Sequences, state: NDArray[Any] | None) -> Any:
         """Predictions in the form of the input, with the states if there are any."""

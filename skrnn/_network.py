@@ -303,6 +303,10 @@ class Network:
         stack.backward(batch, batch.n_steps, batch.entries, grads.by_cell, readout.dy, readout.dlast, dh=dh)
         return dh
 
+    def share_workspaces(self, other: Network) -> None:
+        """Use the buffers of another network of the same architecture."""
+        self._workspaces = other._workspaces
+
     def _workspace(self, n_sequences: int, n_steps: int, dtype: DTypeLike, *, training: bool) -> _Workspace:
         """Return the workspace for this number of sequences, made anew for windows longer than any before."""
         if not training and self.n_directions == 1:
