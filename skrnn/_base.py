@@ -6,9 +6,10 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from inspect import signature
 from numbers import Integral, Real
+from operator import attrgetter, is_
 from typing import Any, ClassVar, Literal, Self
 from weakref import WeakKeyDictionary
 
@@ -29,7 +30,7 @@ from ._network import Architecture, Network
 from ._optim.schedules import SCHEDULES
 from ._optim.solvers import SOLVERS
 from ._passes import Stream, Unrolling
-from ._runtime import second_thread, single_threaded_blas
+from ._runtime import computing, second_thread
 from ._training import Data, Options, Run, chunks, train, train_lbfgs, train_once
 from ._version import __version__
 from .sequences import Batch, Sequences, check_sequences, check_steps, is_ready, is_stepwise
@@ -40,10 +41,32 @@ STATE_FORMAT = 1
 
 #: steps of all sequences up to which prediction takes a network made before, because making one takes longer than using it
 SMALL_CALL = 256
+#: steps of all sequences times state units up to which partial_fit takes buffers made before, and for how many estimators
+#: a thread keeps them
+SMALL_CHUNK = 262144
+MAX_KEPT = 16
 #: scikit-learn 1.9 refuses weights that are all zero by itself; a stream may pass on without any target
 ALL_MAY_BE_ZERO = {name: True for name in signature(_check_sample_weight).parameters if name == "allow_all_zero_weights"}
-_kept_by_thread = threading.local()
 
+
+@dataclass
+class _Kept:
+    """What a thread keeps of an estimator from call to call, to save time: beside it, so it is neither copied nor pickled."""
+
+    #: whose buffers are used again
+    network: Network | None = None
+    #: values of the parameters that have been validated
+    parameters: tuple[Any, ...] = ()
+    #: random generators to be set to a state, by kind: to seed one takes longer
+    generators: dict[str, np.random.RandomState] = field(default_factory=dict)
+
+
+class _KeptByThread(threading.local):
+    def __init__(self) -> None:
+        self.estimators: WeakKeyDictionary[BaseRNN, _Kept] = WeakKeyDictionary()
+
+
+_kept_by_thread = _KeptByThread()
 #: (y, sequences, does training go on?) -> targets as the loss takes them
 Encoder = Callable[[Any, Sequences, bool], NDArray[Any]]
 
@@ -200,6 +223,8 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
             sequences = self._check_X(X, reset=not goes_on)
             network, data = self._problem(sequences, encode(y, sequences, goes_on), sample_weight)
             network.submit = submit
+            if incremental and submit is None and len(sequences.values) * network.n_state_units <= SMALL_CHUNK:
+                network.share_workspaces(self._kept_network(network.architecture))
             stream = self._resume_stream(sequences) if incremental and self.stateful else None
             if stream is None or stream.state is None:
                 _require_weight(data)
@@ -304,13 +329,14 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
 
     def _check_weight(self, sample_weight: Any, sequences: Sequences) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return weights of sequences or, if such are given, of their steps; and the mean weight of each sequence."""
+        if sample_weight is None:
+            weight: NDArray[Any] = np.ones(len(sequences))
+            return weight, weight
         of_what: NDArray[Any] = sequences.lengths
         if self.return_sequences and is_stepwise(sample_weight):
             sample_weight = check_steps(sample_weight, sequences, "sample_weight")
             of_what = sequences.values
-        weight: NDArray[Any] = _check_sample_weight(
-            sample_weight, of_what, dtype=np.float64, ensure_non_negative=True, **ALL_MAY_BE_ZERO
-        )
+        weight = _check_sample_weight(sample_weight, of_what, dtype=np.float64, ensure_non_negative=True, **ALL_MAY_BE_ZERO)
         if of_what is sequences.lengths:
             return weight, weight
         return weight, np.add.reduceat(weight, sequences.offsets[:-1]) / sequences.lengths
@@ -395,7 +421,8 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         self._check_same(network)
         state: dict[str, Any] = dict(self._training_state)
         rng_state = state.pop("rng_state")
-        rng = np.random.RandomState(getattr(np.random, rng_state["bit_generator"])())
+        kind, generators = rng_state["bit_generator"], self._kept.generators
+        rng = generators.get(kind) or generators.setdefault(kind, np.random.RandomState(getattr(np.random, kind)()))
         rng.set_state(rng_state)
         if state["solver_state"] is not None and state["solver_state"]["solver"] != self.solver:
             state["solver_state"] = None
@@ -443,7 +470,10 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
             raise
 
     def _check_partial_fit(self) -> None:
-        self._validate_params()  # scikit-learn does so before the first partial_fit only
+        kept, parameters = self._kept, attrgetter(*self._parameter_constraints)(self)
+        if not (kept.parameters and all(map(is_, parameters, kept.parameters))):
+            self._validate_params()  # scikit-learn does so before the first partial_fit only
+            kept.parameters = parameters
         if self.solver == "lbfgs":
             raise ValueError("partial_fit does not support solver='lbfgs', which needs all data at once.")
         if self.early_stopping:
@@ -465,7 +495,7 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
 
     def _fitted_problem(self, X: Any, y: Any, sample_weight: Any) -> tuple[Network, Data]:
         """Build the network with its loss, and the data, as a ``partial_fit`` would; sets attributes to what they are."""
-        check_is_fitted(self, "_theta")
+        self._check_is_fitted()
         self._check_combinations()
         sequences = self._check_X(X, reset=False)
         network, data = self._problem(sequences, self._encode_more(y, sequences), sample_weight)
@@ -473,15 +503,19 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         _require_weight(data)
         return network, data
 
+    def _check_is_fitted(self) -> None:
+        if not hasattr(self, "_theta"):
+            check_is_fitted(self, "_theta")  # raises scikit-learn's error
+
     def _fitted_network(self) -> Network:
-        check_is_fitted(self, "_theta")
+        self._check_is_fitted()
         return Network(Architecture(**self._architecture))
 
     def _raw(
         self, X: Any, initial_state: Any = None, *, with_state: bool = False
     ) -> tuple[NDArray[Any], Sequences, NDArray[Any] | None]:
         """Raw predictions (n_outputs_, n_sequences) or (n_outputs_, n_steps_in_total), their sequences, and the last states."""
-        check_is_fitted(self, "_theta")
+        self._check_is_fitted()
         sequences = self._check_X(X, reset=False)
         network = self._network_for(sequences)
         if (initial_state is not None or with_state) and network.n_directions == 2:
@@ -496,25 +530,33 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
                     f"initial_state has shape {np.shape(initial_state)}, but (n_sequences, n_state_units) = {shape} is "
                     "required: all states of a sequence in one row, as return_state=True returns them."
                 )
-            if not is_ready(initial_state, 2, dtype, network.n_state_units):
+            if not is_ready(initial_state, dtype):
                 initial_state = check_array(initial_state, dtype=dtype, input_name="initial_state", estimator=self)
         with computing():
             raw, state = _raw_predictions(network, self._theta, sequences, initial_state, with_state=with_state)
         return raw, sequences, state
 
     def _network_for(self, sequences: Sequences) -> Network:
-        """Return the network for prediction: for little data one that is kept, with its buffers, from call to call.
-
-        It is kept by thread, since buffers can't be shared, and beside the estimator, which prediction leaves as it is.
-        """
+        """Return the network for prediction: for little data one that is kept, with its buffers, from call to call."""
         if len(sequences.values) > SMALL_CALL:
             return self._fitted_network()
-        networks: WeakKeyDictionary[BaseRNN, Network]
-        networks = _kept_by_thread.__dict__.setdefault("networks", WeakKeyDictionary())
-        network = networks.get(self)
-        if network is None or network.architecture != tuple(self._architecture.values()):
-            network = networks[self] = self._fitted_network()
-        return network
+        return self._kept_network(tuple(self._architecture.values()))
+
+    def _kept_network(self, architecture: tuple[Any, ...]) -> Network:
+        kept = self._kept
+        if kept.network is None or kept.network.architecture != architecture:
+            kept.network = Network(Architecture(*architecture))
+        return kept.network
+
+    @property
+    def _kept(self) -> _Kept:
+        estimators = _kept_by_thread.estimators
+        kept = estimators.get(self)
+        if kept is None:
+            if len(estimators) >= MAX_KEPT:
+                del estimators[next(iter(estimators))]
+            kept = estimators[self] = _Kept()
+        return kept
 
     def _arranged(self, y: NDArray[Any], sequences: Sequences, state: NDArray[Any] | None) -> Any:
         """Predictions in the form of the input, with the states if there are any."""
@@ -609,13 +651,6 @@ def _require_weight(data: Data) -> None:
         raise ValueError("Sample weights must contain at least one non-zero number.")
 
 
-@contextmanager
-def computing() -> Iterator[None]:
-    """One BLAS thread; overflow is looked for where it matters, in the loss and the norm of the gradient."""
-    with single_threaded_blas(), np.errstate(all="ignore"):
-        yield
-
-
 def _raw_predictions(
     network: Network,
     theta: NDArray[Any],
@@ -627,6 +662,10 @@ def _raw_predictions(
     """Raw predictions (n_raw, n_sequences) or (n_raw, n_steps_in_total), and the last states (n_sequences, n_state_units)."""
     n_columns = len(sequences.values) if network.every_step else len(sequences)
     raw = np.empty((network.architecture.n_raw, n_columns), theta.dtype)
+    if sequences.are_equal and len(sequences.values) <= SMALL_CALL:  # one batch, in the order of the sequences
+        batch = Batch(sequences, slice(None), every_step=network.every_step)
+        last = network.raw_predictions(theta, batch, raw, None if initial_state is None else initial_state.T)
+        return raw, np.ascontiguousarray(last.T) if with_state else None
     state = np.empty((len(sequences), network.n_state_units), theta.dtype) if with_state else None
     # a state that is not zero, or is looked at, has no place in padding
     of_equal_length = with_state or initial_state is not None

@@ -336,7 +336,7 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
     def _encode(
         self, y: Any, sequences: Sequences, goes_on: bool, *, incremental: bool = False, classes: Any = None
     ) -> NDArray[Any]:
-        y = self._check_y(y, sequences)
+        y = self._check_y(y, sequences, of_classes=incremental and goes_on)
         multilabel = y.ndim == 2
         present = np.arange(y.shape[1]) if multilabel else _unique(y)
         if incremental:
@@ -373,19 +373,17 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
         elif not np.array_equal(classes, self.classes_):
             raise ValueError(f"classes={classes} is not the same as on the last call to partial_fit, was: {self.classes_}.")
 
-    def _check_y(self, y: Any, sequences: Sequences) -> NDArray[Any]:
+    def _check_y(self, y: Any, sequences: Sequences, *, of_classes: bool) -> NDArray[Any]:
+        """Validate labels, and find out of which type of target they are, unless they are of that of ``classes_``."""
         require_targets(self, y)
         if self.return_sequences:
             y = check_steps(y, sequences, "y")
-        check_classification_targets(y)
-        if type_of_target(y, input_name="y") == "multilabel-indicator":
-            labels = check_array(y.toarray() if issparse(y) else y, dtype=np.int64, input_name="y")
-            if not np.isin(labels, (0, 1)).all():
-                raise ValueError(f"Multilabel y must be an indicator matrix of 0 and 1, but it has {np.unique(labels)}.")
+        if of_classes and type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in "biuU" and y.dtype == self.classes_.dtype:
+            labels = y
         else:
-            labels = column_or_1d(y, warn=True)
+            labels = _labels(y)
         check_consistent_length(sequences.values if self.return_sequences else sequences.lengths, labels)
-        return np.asarray(labels)
+        return labels
 
     def _new_loss(self) -> Loss:
         return BinaryLogLoss() if self._multilabel or len(self.classes_) == 2 else MulticlassLogLoss(len(self.classes_))
@@ -498,6 +496,17 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _labels(y: Any) -> NDArray[Any]:
+    """Validate targets of whatever type: single labels, or an indicator matrix of several."""
+    check_classification_targets(y)
+    if type_of_target(y, input_name="y") != "multilabel-indicator":
+        return np.asarray(column_or_1d(y, warn=True))
+    labels = check_array(y.toarray() if issparse(y) else y, dtype=np.int64, input_name="y")
+    if not np.isin(labels, (0, 1)).all():
+        raise ValueError(f"Multilabel y must be an indicator matrix of 0 and 1, but it has {np.unique(labels)}.")
+    return np.asarray(labels)
 
 
 def _unique(labels: NDArray[Any]) -> NDArray[Any]:

@@ -28,6 +28,8 @@ DIRECTIONS = ("forward", "reverse")
 WINDOW_ELEMENTS = 131072
 #: workspaces kept at a time: for the minibatch and the smaller last one, with and without activations, and for validation
 MAX_WORKSPACES = 6
+#: vectors whose views are kept at a time: the weights and the gradient
+MAX_VECTORS = 2
 
 
 class Architecture(NamedTuple):
@@ -79,6 +81,7 @@ class Network:
         for n_hidden in architecture.hidden_layer_sizes:
             self.cells.append([self._new_cell(n_inputs, n_hidden) for _ in range(self.n_directions)])
             n_inputs = self.n_directions * n_hidden
+        self.n_block = max(cell.n_block for layer in self.cells for cell in layer)
         self.n_state_units = sum(cell.n_states * cell.n_hidden for layer in self.cells for cell in layer)
         self.n_pooled = n_inputs * (1 if self.every_step else len(architecture.pooling))
         #: by layer and direction: the cell's name of a parameter -> its name in the layout
@@ -94,6 +97,7 @@ class Network:
         }
         self.layout = Layout(shapes | {"readout": (architecture.n_raw, self.n_pooled + 1)})
         self._workspaces: dict[tuple[int, np.dtype[Any], bool], _Workspace] = {}
+        self._parameters: dict[int, _Parameters] = {}
         self._decay: FloatArray | None = None
 
     def _new_cell(self, n_inputs: int, n_hidden: int) -> Cell:
@@ -128,12 +132,19 @@ class Network:
         """Return, of the named views of a vector, those of one cell, under the cell's own names."""
         return {name: views[in_layout] for name, in_layout in self.names[layer][direction].items()}
 
-    def _by_cell(self, views: dict[str, FloatArray]) -> ByCell:
-        """Arrange the named views of a vector by layer and direction."""
-        return [
-            [self.weights_of(views, layer, direction) for direction in range(self.n_directions)]
-            for layer in range(len(self.cells))
-        ]
+    def _parameters_of(self, vector: FloatArray) -> _Parameters:
+        """Return the views of a vector, made anew for another one than the last two: ``theta`` and ``grad`` in training."""
+        parameters = self._parameters.get(id(vector))
+        if parameters is None:
+            if len(self._parameters) == MAX_VECTORS:
+                del self._parameters[next(iter(self._parameters))]
+            views = self.layout.views(vector)
+            by_cell = [
+                [self.weights_of(views, layer, direction) for direction in range(self.n_directions)]
+                for layer in range(len(self.cells))
+            ]
+            parameters = self._parameters[id(vector)] = _Parameters(vector, by_cell, views["readout"])
+        return parameters
 
     def initialize(
         self,
@@ -197,17 +208,17 @@ class Network:
         state : array (n_state_units, N)
             The states after the last step of the batch.
         """
-        views = self.layout.views(theta)
+        weights = self._parameters_of(theta)
         stack, readout = self._workspace(batch.n_sequences, batch.n_steps, theta.dtype, training=False)
-        stack.load(self._by_cell(views))
+        stack.load(weights.by_cell)
         for start, stop in run(stack, batch, 0, batch.n_steps, initial):
-            readout.predict(stack, batch, start, stop, views["readout"], out)
+            readout.predict(stack, batch, start, stop, weights.readout, out)
         return stack.state(stop - start)
 
     def hidden_states(self, theta: FloatArray, batch: Batch) -> FloatArray:
         """States of the last layer after every step, (n_steps, directions * H, N), in the order of the batch's steps."""
         stack, _ = self._workspace(batch.n_sequences, batch.n_steps, theta.dtype, training=False)
-        stack.load(self._by_cell(self.layout.views(theta)))
+        stack.load(self._parameters_of(theta).by_cell)
         H = self.architecture.hidden_layer_sizes[-1]
         out = np.empty((batch.n_steps, self.n_directions * H, batch.n_sequences), theta.dtype)
         for start, stop in run(stack, batch, 0, batch.n_steps):
@@ -266,14 +277,13 @@ class Network:
         through_time.finish()
 
     def _pass(self, theta: FloatArray, batch: Batch, grad: FloatArray, stream: Stream | None) -> Pass:
-        views, grads = self.layout.views(theta), self.layout.views(grad)
+        weights, grads = self._parameters_of(theta), self._parameters_of(grad)
 
         def workspace(n_steps: int, training: bool) -> _Workspace:
             return self._workspace(batch.n_sequences, n_steps, theta.dtype, training=training)
 
-        by_cell, grads_by_cell = self._by_cell(views), self._by_cell(grads)
         return Pass(
-            batch, self.unrolling, workspace, self.loss, by_cell, grads_by_cell, views["readout"], grads["readout"], stream
+            batch, self.unrolling, workspace, self.loss, weights.by_cell, grads.by_cell, weights.readout, grads.readout, stream
         )
 
     def state_gradients(self, theta: FloatArray, batch: Batch, total: float) -> list[list[FloatArray]]:
@@ -281,23 +291,26 @@ class Network:
 
         Each direction has its own order of steps. Losses are divided by ``total``.
         """
-        views, grads = self.layout.views(theta), self.layout.views(np.zeros_like(theta))
+        weights, grads = self._parameters_of(theta), self._parameters_of(np.zeros_like(theta))
         stack, readout = self._workspace(batch.n_sequences, batch.n_steps, theta.dtype, training=True)
-        stack.load(self._by_cell(views))
+        stack.load(weights.by_cell)
         stack.start_from(None)
         stack.forward(batch, 0, batch.n_steps)
-        readout.loss_and_gradient(stack, batch, 0, batch.n_steps, 0, self.loss, views["readout"], grads["readout"], total)
+        readout.loss_and_gradient(stack, batch, 0, batch.n_steps, 0, self.loss, weights.readout, grads.readout, total)
         dh = [
             [np.empty((batch.n_steps, cell.n_hidden, batch.n_sequences), theta.dtype) for cell in layer] for layer in self.cells
         ]
-        stack.backward(batch, batch.n_steps, batch.entries, self._by_cell(grads), readout.dy, readout.dlast, dh=dh)
+        stack.backward(batch, batch.n_steps, batch.entries, grads.by_cell, readout.dy, readout.dlast, dh=dh)
         return dh
+
+    def share_workspaces(self, other: Network) -> None:
+        """Use the buffers of another network of the same architecture."""
+        self._workspaces = other._workspaces
 
     def _workspace(self, n_sequences: int, n_steps: int, dtype: DTypeLike, *, training: bool) -> _Workspace:
         """Return the workspace for this number of sequences, made anew for windows longer than any before."""
         if not training and self.n_directions == 1:
-            n_block = max(cell.n_block for layer in self.cells for cell in layer)
-            n_steps = min(n_steps, max(1, WINDOW_ELEMENTS // (n_block * n_sequences)))
+            n_steps = min(n_steps, max(1, WINDOW_ELEMENTS // (self.n_block * n_sequences)))
         key = n_sequences, np.dtype(dtype), training
         workspace = self._workspaces.get(key)
         if workspace is None or workspace.stack.n_steps < n_steps:
@@ -312,6 +325,14 @@ class Network:
         if self.every_step:
             return StepReadout(stack, self.architecture.n_raw, training=training)
         return PooledReadout(self.architecture.pooling, stack, self.architecture.n_raw, training=training)
+
+
+class _Parameters(NamedTuple):
+    """A vector, which is held so that no other takes its ``id``, and the views of it."""
+
+    vector: FloatArray
+    by_cell: ByCell
+    readout: FloatArray
 
 
 class _Workspace(NamedTuple):

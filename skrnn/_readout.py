@@ -77,8 +77,10 @@ class PooledReadout(Readout):
         for name in pooling:
             for direction in range(len(cells)):
                 rows = slice(len(self.blocks) * H, (len(self.blocks) + 1) * H)
-                self.blocks.append((POOLINGS[name](self.columns[rows]), direction, self.dcolumns[rows]))
+                self.blocks.append((POOLINGS[name](self.columns[rows], training=training), direction, self.dcolumns[rows]))
         self._dlast = self.dlast = [np.empty((H, n_sequences), dtype) for _ in cells]
+        #: direction and gradient of the blocks that are the last state
+        self.at_end = [(direction, d) for pooling, direction, d in self.blocks if pooling.at_end]
         if training and not all(pooling.at_end for pooling, _, _ in self.blocks):
             self.dy = [np.empty((stack.n_steps, H, n_sequences), dtype) for _ in cells]
 
@@ -113,8 +115,10 @@ class PooledReadout(Readout):
         if stop == batch.n_steps:
             self.take(stack, batch, start, stop, row)
             value = self._loss(batch, loss, W, dW, total)
-            for direction, dlast in enumerate(self._dlast):
-                dlast[...] = sum(d for pooling, of, d in self.blocks if of == direction and pooling.at_end)
+            for dlast in self._dlast:
+                dlast.fill(0)
+            for direction, d in self.at_end:
+                self._dlast[direction] += d
         for direction, dy in enumerate(self.dy or ()):
             self._unpool(batch, start, direction, dy[: stop - start])
         return value

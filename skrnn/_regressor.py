@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_consistent_length
 from ._base import BaseRNN, require_targets
 from ._core.losses import REGRESSION_LOSSES, Loss
 from .metrics import make_step_scorer
-from .sequences import Sequences, check_steps
+from .sequences import Sequences, check_steps, is_ready
 
 
 class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-learn has no stubs
@@ -423,7 +423,8 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
         require_targets(self, y)
         if self.return_sequences:
             y = check_steps(y, sequences, "y")
-        y = check_array(y, ensure_2d=False, dtype=sequences.values.dtype, input_name="y", estimator=self)
+        if not (is_ready(y, sequences.values.dtype) and y.ndim in (1, 2)):
+            y = check_array(y, ensure_2d=False, dtype=sequences.values.dtype, input_name="y", estimator=self)
         check_consistent_length(sequences.values if self.return_sequences else sequences.lengths, y)
         if y.ndim == 0 or y.ndim > 2:
             raise ValueError(f"y should be a 1d or 2d array, got an array of shape {y.shape} instead.")
@@ -480,8 +481,10 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
             On invalid input, and if a bidirectional network is to begin with, or return, a state.
         """
         raw, sequences, state = self._raw(X, initial_state, with_state=return_state)
-        with np.errstate(over="ignore"):
-            y = np.exp(raw.T) if self.out_activation_ == "exp" else raw.T
+        y = raw.T
+        if self.out_activation_ == "exp":
+            with np.errstate(over="ignore"):
+                y = np.exp(y)
         y = y[:, 0] if self._target_ndim == 1 else np.ascontiguousarray(y)
         return self._arranged(y, sequences, state)
 

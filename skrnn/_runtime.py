@@ -9,65 +9,84 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 from joblib import effective_n_jobs
 from threadpoolctl import ThreadpoolController
 
 _lock = threading.Lock()
 _users = 0
-_before: list[int] = []
+_before: list[tuple[_Blas, int]] = []
+
+
+class _Blas(NamedTuple):
+    """Functions that get and set the number of threads of a BLAS library."""
+
+    get_threads: Callable[[], int]
+    set_threads: Callable[[int], object]
 
 
 @functools.cache
-def _libraries() -> tuple[list[Any], list[Any]]:
+def _libraries() -> tuple[list[_Blas], list[_Blas]]:
     """BLAS libraries whose number of threads belongs to the process, and those where each thread has its own."""
-    libraries = ThreadpoolController().select(user_api="blas").lib_controllers
-    own = [library for library in libraries if getattr(library, "threading_layer", "") == "openmp"]
-    return [library for library in libraries if library not in own], own
+    shared, own = [], []
+    for library in ThreadpoolController().select(user_api="blas").lib_controllers:
+        if getattr(library, "threading_layer", "") == "openmp":
+            own.append(_Blas(library.get_num_threads, library.set_num_threads))
+        elif library.internal_api == "openblas" and hasattr(library, "_get_symbol"):  # threadpoolctl 3.2
+            # its methods look the functions up at every call, and those of 3.8 let only the first thread that ever asks set
+            # the number, so fits in worker threads would be ignored; here, users are counted, so that any of them may
+            shared.append(_Blas(*(library._get_symbol(f"openblas_{verb}_num_threads") for verb in ("get", "set"))))
+        else:
+            shared.append(_Blas(library.get_num_threads, library.set_num_threads))
+    return shared, own
 
 
-def _set_threads(library: Any, n_threads: int) -> None:
-    # threadpoolctl 3.8 lets only the first thread that ever asks set OpenBLAS, so fits in worker threads would be ignored;
-    # here, users are counted, so that any of them may
-    getattr(library, "_real_set_num_threads", library.set_num_threads)(n_threads)
+def _limit(libraries: list[_Blas]) -> list[tuple[_Blas, int]]:
+    """Set one thread where there are more; return what there was, for ``_restore``."""
+    before = [(library, n_threads) for library in libraries if (n_threads := library.get_threads()) != 1]
+    for library, _ in before:
+        library.set_threads(1)
+    return before
 
 
-def _restore(libraries: list[tuple[Any, int]]) -> None:
+def _restore(before: list[tuple[_Blas, int]]) -> None:
     """Set the threads of all libraries, also if Ctrl-C arrives meanwhile."""
-    if libraries:
+    if before:
+        library, n_threads = before[0]
         try:
-            _set_threads(*libraries[0])
+            library.set_threads(n_threads)
         finally:
-            _restore(libraries[1:])
+            _restore(before[1:])
 
 
-@contextmanager
-def single_threaded_blas() -> Iterator[None]:
-    """Let BLAS run on one thread, for speed on small matrices and for the same bits under every setting.
+class computing:
+    """One BLAS thread, for speed on small matrices and for the same bits under every setting; and no warnings of overflow.
 
-    Nested and concurrent uses share one limit: the first sets it and the last restores what was there before.
+    Nested and concurrent uses share one limit: the first sets it and the last restores what was there before. Overflow is
+    looked for where it matters, in the loss and the norm of the gradient.
     """
-    global _users
-    shared, own = _libraries()
-    own_before = [library.get_num_threads() for library in own]
-    with _lock:
-        if _users == 0:
-            _before[:] = [library.get_num_threads() for library in shared]
-            for library in shared:
-                _set_threads(library, 1)
-        _users += 1
-    for library in own:
-        _set_threads(library, 1)
-    try:
-        yield
-    finally:
-        for library, n_threads in zip(own, own_before, strict=True):
-            _set_threads(library, n_threads)
+
+    def __enter__(self) -> None:
+        global _users
+        shared, own = _libraries()
+        with _lock:
+            if _users == 0:
+                _before[:] = _limit(shared)
+            _users += 1
+        self._own_before = _limit(own)
+        self._errstate = np.errstate(all="ignore")
+        self._errstate.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        global _users
+        self._errstate.__exit__(*error)
+        _restore(self._own_before)
         with _lock:
             _users -= 1
             if _users == 0:
-                _restore(list(zip(shared, _before, strict=True)))
+                _restore(_before)
 
 
 @contextmanager
@@ -79,7 +98,7 @@ def second_thread(n_jobs: int | None) -> Iterator[Callable[..., Future[Any]] | N
 
     def limit() -> None:
         for library in _libraries()[1]:
-            _set_threads(library, 1)
+            library.set_threads(1)
 
     if effective_n_jobs(n_jobs) == 1:
         yield None

@@ -127,9 +127,9 @@ def minibatches(
         jittered = lengths[order] * rng.uniform(1 - LENGTH_JITTER, 1 + LENGTH_JITTER, n)
         order = order[np.argsort(jittered, kind="stable")]
         sizes, turns = rng.permutation(sizes), rng.permutation(turns)  # the smaller batch may be of any length
-    batches = np.split(order, np.cumsum(sizes)[:-1])
+    stops = np.cumsum(sizes)
     for turn in turns:
-        yield batches[turn]
+        yield order[stops[turn] - sizes[turn] : stops[turn]]
 
 
 def chunks(lengths: NDArray[np.intp], *, in_windows: bool = False, of_equal_length: bool = False) -> Iterator[NDArray[np.intp]]:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._base import BaseRNN, computing
+from ._base import BaseRNN
 from ._network import DIRECTIONS, Network
+from ._runtime import computing
 from ._training import Data, chunks
 from .sequences import Batch
 

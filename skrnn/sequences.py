@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -43,28 +44,32 @@ class Sequences:
     Parameters
     ----------
     values : array (n_steps_in_total, n_features)
-    lengths : array of int (n_sequences,)
-        The number of steps of each.
+    lengths : array of int (n_sequences,), or int
+        The number of steps of each, or of every one.
     ragged : bool, default=False
         Did the user pass separate arrays?
     flat : bool, default=False
         Did the user pass a 2-D array, one sequence a row?
-
-    Attributes
-    ----------
-    offsets : array of int (n_sequences + 1,)
-        Sequence ``i`` is ``values[offsets[i]:offsets[i + 1]]``.
     """
 
-    def __init__(self, values: NDArray[Any], lengths: NDArray[np.intp], *, ragged: bool = False, flat: bool = False) -> None:
-        self.values, self.lengths, self.ragged, self.flat = values, lengths, ragged, flat
-        self.offsets = np.concatenate([[0], np.cumsum(lengths)])
-        self.longest = int(lengths.max())
-        self.are_equal = bool(lengths.min() == self.longest)
+    def __init__(
+        self, values: NDArray[Any], lengths: NDArray[np.intp] | int, *, ragged: bool = False, flat: bool = False
+    ) -> None:
+        self.values, self.ragged, self.flat = values, ragged, flat
+        if isinstance(lengths, int):
+            self.lengths, self.longest, self.are_equal = np.full(len(values) // lengths, lengths), lengths, True
+        else:
+            self.lengths, self.longest = lengths, int(lengths.max())
+            self.are_equal = bool(lengths.min() == self.longest)
 
     def __len__(self) -> int:
         """Return the number of sequences."""
         return len(self.lengths)
+
+    @cached_property
+    def offsets(self) -> NDArray[np.intp]:
+        """Sequence ``i`` is ``values[offsets[i]:offsets[i + 1]]``."""
+        return np.concatenate([[0], np.cumsum(self.lengths)])
 
     @property
     def n_features(self) -> int:
@@ -165,8 +170,8 @@ class Batch:
     Parameters
     ----------
     sequences : Sequences
-    index : array of int (N,)
-        Which of them.
+    index : array of int (N,), or slice
+        Which of them; without targets, sequences of equal length may be a slice, which is cheaper.
     y : array (..., n_sequences) or (..., n_steps_in_total), optional
         Targets of all sequences, or of all their steps.
     weight : array (n_sequences,) or (n_steps_in_total,), optional
@@ -176,7 +181,7 @@ class Batch:
 
     Attributes
     ----------
-    index : array of int (N,)
+    index : array of int (N,), or slice
         ``index`` in the order of the batch's columns.
     entries, exits : list of (int, slice)
         At which step which columns begin, and at which their padding begins.
@@ -185,14 +190,14 @@ class Batch:
     def __init__(
         self,
         sequences: Sequences,
-        index: NDArray[np.intp],
+        index: Any,
         y: NDArray[Any] | None = None,
         weight: NDArray[Any] | None = None,
         *,
         every_step: bool = False,
     ) -> None:
         lengths = sequences.lengths[index]
-        self.sequences, self.n_sequences, self.every_step = sequences, len(index), every_step
+        self.sequences, self.n_sequences, self.every_step = sequences, len(lengths), every_step
         runs = [slice(0, self.n_sequences)]
         if not sequences.are_equal:
             order = np.argsort(-lengths, kind="stable")
@@ -281,7 +286,9 @@ class Batch:
         if self._step_weights:
             return float(self.targets(start, stop)[1].sum())
         weight = weight[self.index]
-        return float((weight * np.clip(self.lengths - start, 0, stop - start) if self.every_step else weight).sum())
+        if self.every_step:
+            weight = weight * np.clip(self.lengths - start, 0, stop - start)
+        return float(np.add.reduce(weight))
 
     def _given(self) -> tuple[NDArray[Any], NDArray[Any]]:
         if self._y is None or self._weight is None:
@@ -290,6 +297,10 @@ class Batch:
 
     def scatter(self, raw: NDArray[Any], start: int, stop: int, out: NDArray[Any]) -> None:
         """Write raw predictions of some steps, (n_raw, (stop - start) * N), to the columns of ``out`` for these steps."""
+        if self.sequences.are_equal:
+            of_sequences = out.reshape(len(out), len(self.sequences), self.n_steps)
+            of_sequences[:, self.index, start:stop] = raw.reshape(len(raw), stop - start, -1).transpose(0, 2, 1)
+            return
         rows = self._rows(start, stop).ravel()
         if self.is_ragged:
             own = (np.arange(start, stop)[:, None] < self.lengths).ravel()
@@ -331,7 +342,7 @@ def check_sequences(
     ValueError, TypeError
         Where ``X`` holds anything but finite real numbers, has no sequence, step or feature, or the wrong number of features.
     """
-    if not reset and is_ready(X, 3, dtype, getattr(estimator, "n_features_in_", None)):
+    if not reset and is_ready(X, dtype) and X.ndim == 3 and X.shape[2] == getattr(estimator, "n_features_in_", None):
         return Sequences(*_stack_array(X))
     if hasattr(X, "__array__") and not hasattr(X, "shape"):
         X = np.asarray(X)
@@ -339,7 +350,7 @@ def check_sequences(
     ragged, ndim = _is_ragged(X), len(getattr(X, "shape", ()))
     if ndim > 3:
         raise ValueError(f"Found array with dim {ndim}, while dim <= 3 is required: (n_sequences, n_timesteps, n_features).")
-    lengths = None
+    lengths: NDArray[np.intp] | int | None = None
     if ragged:
         _check_frames([x for x in X if hasattr(x, "columns")], numeric=dtype is not None)
         X, lengths = _stack_members(X)
@@ -354,20 +365,16 @@ def check_sequences(
     return Sequences(values, lengths, ragged=ragged)
 
 
-def is_ready(X: Any, ndim: int, dtype: Any, n_columns: int | None) -> bool:
-    """Tell an array that validation would pass as it is: a stream of short windows shall not wait for validation."""
-    if not (
+def is_ready(X: Any, dtype: Any) -> bool:
+    """Tell an array of numbers that validation would pass as it is: a stream of short windows shall not wait for it."""
+    return (
         type(X) is np.ndarray
-        and X.ndim == ndim
         and X.dtype == dtype
-        and X.shape[-1] == n_columns
         and X.size > 0
         and X.flags.c_contiguous
         and X.flags.aligned
-    ):
-        return False
-    with np.errstate(over="ignore", invalid="ignore"):
-        return math.isfinite(X.sum())  # infinite also where finite numbers overflow; those take the long way
+        and math.isfinite(np.vdot(X, X))  # infinite also where finite numbers overflow; those take the long way
+    )
 
 
 def is_stepwise(values: Any) -> bool:
@@ -400,6 +407,9 @@ def check_steps(values: Any, sequences: Sequences, name: str) -> NDArray[Any]:
     ValueError
         If the numbers of sequences, or of steps of one of them, differ.
     """
+    whole = (len(sequences), sequences.longest) if sequences.are_equal else None
+    if type(values) is np.ndarray and values.dtype != object and values.ndim in (2, 3) and values.shape[:2] == whole:
+        return values.reshape(-1, *values.shape[2:])
     if any(np.ma.is_masked(value) for value in (values, *(values if isinstance(values, list | tuple) else ()))):
         raise ValueError(f"{name} is a masked array with masked values. Fill them, and give their steps a sample_weight of 0.")
     if not isinstance(values, list | tuple):
@@ -468,12 +478,12 @@ def _has_axis(x: Any) -> bool:
     return isinstance(x, list | tuple) or len(getattr(x, "shape", ())) > 0
 
 
-def _stack_array(X: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """All steps of a 3-D array, and the lengths."""
+def _stack_array(X: NDArray[Any]) -> tuple[NDArray[Any], int]:
+    """All steps of a 3-D array, and the length of its sequences."""
     n_sequences, n_steps, n_features = X.shape
     if n_steps == 0:
         raise ValueError(f"Found sequences without steps (shape={X.shape}); at least 1 time step is required.")
-    return X.reshape(n_sequences * n_steps, n_features), np.full(n_sequences, n_steps)
+    return X.reshape(n_sequences * n_steps, n_features), n_steps
 
 
 def _stack_members(X: Any) -> tuple[NDArray[Any], NDArray[np.intp]]:
@@ -508,11 +518,10 @@ def _as_array(member: Any, name: str) -> NDArray[Any]:
 
 def _unflatten(rows: NDArray[Any], n_features_per_step: int) -> Sequences:
     """Cut each row into steps."""
-    n_sequences, n_columns = rows.shape
+    n_columns = rows.shape[1]
     if n_columns % n_features_per_step:
         raise ValueError(f"X has {n_columns} columns, which is not a multiple of n_features_per_step={n_features_per_step}.")
-    lengths = np.full(n_sequences, n_columns // n_features_per_step)
-    return Sequences(rows.reshape(-1, n_features_per_step), lengths, flat=True)
+    return Sequences(rows.reshape(-1, n_features_per_step), int(n_columns // n_features_per_step), flat=True)
 
 
 def from_padded(X: ArrayLike, padding_value: float = np.nan) -> NDArray[np.object_]:

@@ -13,7 +13,7 @@ ROOT = Path(skrnn.__file__).parent
 LAYERS = {
     "_core": (set(), {"numpy", "scipy", "threadpoolctl"}),
     "_optim": (set(), {"numpy"}),
-    "_runtime": (set(), {"joblib", "threadpoolctl"}),
+    "_runtime": (set(), {"joblib", "numpy", "threadpoolctl"}),
     "_version": (set(), set()),
     "sequences": (set(), {"numpy", "scipy", "sklearn"}),
     "_stack": ({"_core"}, {"numpy"}),

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from skrnn import RNNClassifier, RNNRegressor, _runtime
 from skrnn._network import Network
-from skrnn._runtime import deferred_interrupt, single_threaded_blas
+from skrnn._runtime import computing, deferred_interrupt
 
 pytestmark = pytest.mark.filterwarnings("ignore:Maximum iterations:sklearn.exceptions.ConvergenceWarning")
 
@@ -89,8 +89,8 @@ def test_threads_are_given_back_after_an_error(threads, monkeypatch):
 
 
 def test_limits_may_be_nested(threads):
-    with single_threaded_blas():
-        with single_threaded_blas():
+    with computing():
+        with computing():
             assert set(blas_threads().values()) == {1}
         assert set(blas_threads().values()) == {1}
     assert all_threads() == threads
@@ -100,12 +100,12 @@ def test_limits_that_overlap_in_several_threads_are_given_back_by_the_last(threa
     entered, left = threading.Event(), threading.Event()
 
     def other():
-        with single_threaded_blas():
+        with computing():
             entered.set()
             left.wait(10)
 
     thread = threading.Thread(target=other)
-    with single_threaded_blas():
+    with computing():
         thread.start()
         assert entered.wait(10)
     assert set(blas_threads().values()) == {1}  # the other thread is not done

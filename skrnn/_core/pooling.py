@@ -23,13 +23,15 @@ class Pooling(ABC):
     ----------
     pooled : array (H, N)
         Receives the result.
+    training : bool, default=True
+        Keep what ``adjoint`` needs.
     """
 
     #: is only the state after the last step used?
     at_end: bool = False
 
-    def __init__(self, pooled: FloatArray) -> None:
-        self.pooled = pooled
+    def __init__(self, pooled: FloatArray, *, training: bool = True) -> None:
+        self.pooled, self.training = pooled, training
 
     @abstractmethod
     def start(self) -> None:
@@ -85,8 +87,8 @@ class Mean(Pooling):
 class Max(Pooling):
     """The maximum over a sequence's own steps; the gradient goes to the first step that attains it."""
 
-    def __init__(self, pooled: FloatArray) -> None:
-        super().__init__(pooled)
+    def __init__(self, pooled: FloatArray, *, training: bool = True) -> None:
+        super().__init__(pooled, training=training)
         self.step = np.zeros(pooled.shape, np.intp)
 
     def start(self) -> None:
@@ -95,6 +97,9 @@ class Max(Pooling):
     def add(self, h: FloatArray, entries: Sequence[Event], start: int) -> None:
         if any(step for step, _ in entries):
             h = _without_padding(h, entries)
+        if not self.training:
+            np.maximum(self.pooled, np.maximum.reduce(h, axis=0), out=self.pooled)
+            return
         step = h.argmax(axis=0)
         highest = np.take_along_axis(h, step[None], axis=0)[0]
         is_higher = ~(highest <= self.pooled)  # NaN counts as higher, and is found in the loss

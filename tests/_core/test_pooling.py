@@ -27,9 +27,9 @@ def windows(lengths, size):
         yield start, min(start + size, T), [(max(step - start, 0), columns) for step, columns in entries_of(lengths)]
 
 
-def new_pooling(name, h, lengths, window=T):
+def new_pooling(name, h, lengths, window=T, **options):
     """A pooling that has taken in all states."""
-    pooling = POOLINGS[name](np.full((H, N), np.nan))
+    pooling = POOLINGS[name](np.full((H, N), np.nan), **options)
     pooling.start()
     for start, stop, entries in windows(lengths, window):
         pooling.add(h[start:stop], entries, start)
@@ -37,8 +37,8 @@ def new_pooling(name, h, lengths, window=T):
     return pooling
 
 
-def pool(name, h, lengths, window=T):
-    return new_pooling(name, h, lengths, window).pooled
+def pool(name, h, lengths, window=T, **options):
+    return new_pooling(name, h, lengths, window, **options).pooled
 
 
 @every_pooling
@@ -112,10 +112,19 @@ def test_the_gradient_of_a_maximum_goes_to_the_first_step_that_attains_it(window
     assert_array_equal(dy[:, 0], [[0, 0], [5, 7], [0, 0]])
 
 
+@every_pooling
+@all_lengths
+@pytest.mark.parametrize("window", [1, 3, T])
+def test_prediction_pools_as_training_does_bit_for_bit(name, lengths, window):
+    h = new_states(lengths, shift=-1.0)
+    assert_array_equal(pool(name, h, lengths, window, training=False), pool(name, h, lengths, window))
+
+
+@pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("window", [1, 2, T])
-def test_a_maximum_over_states_that_have_become_nan_is_nan(window):
+def test_a_maximum_over_states_that_have_become_nan_is_nan(window, training):
     h = new_states((T,) * N)
     h[4:, :, 2] = np.nan
-    pooled = pool("max", h, (T,) * N, window)
+    pooled = pool("max", h, (T,) * N, window, training=training)
     assert np.isnan(pooled[:, 2]).all()
     assert np.isfinite(np.delete(pooled, 2, axis=1)).all()

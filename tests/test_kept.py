@@ -1,0 +1,242 @@
+"""What a thread keeps of an estimator from call to call changes no result, and is neither shared, copied nor stored."""
+
+import copy
+import gc
+import pickle
+import threading
+import warnings
+import weakref
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.base import clone
+
+from skrnn import RNNClassifier, RNNRegressor, _base
+from skrnn._core.cells import CELLS
+from skrnn._network import Network
+
+pytestmark = pytest.mark.filterwarnings("ignore:Maximum iterations:sklearn.exceptions.ConvergenceWarning")
+
+both = pytest.mark.parametrize("Estimator", [RNNClassifier, RNNRegressor])
+N, T, F = 6, 5, 3
+
+
+def new(Estimator=RNNRegressor, **parameters):
+    return Estimator(
+        **{"hidden_layer_sizes": (4, 3), "max_iter": 2, "learning_rate": "cosine", "random_state": 0, **parameters}
+    )
+
+
+def chunk(estimator, seed, n_sequences=N, n_steps=T):
+    """Arguments of one ``partial_fit``."""
+    rng = np.random.default_rng(seed)
+    shape = (n_sequences, n_steps) if estimator.return_sequences else n_sequences
+    X = rng.standard_normal((n_sequences, n_steps, F))
+    if isinstance(estimator, RNNRegressor):
+        return {"X": X, "y": rng.standard_normal(shape)}
+    return {"X": X, "y": rng.permutation(np.arange(np.prod(shape)) % 3).reshape(shape), "classes": [0, 1, 2]}
+
+
+def afresh(estimator):
+    """The same estimator as a new process would load it, of which nothing is kept."""
+    return pickle.loads(pickle.dumps(estimator))
+
+
+def assert_same(estimator, other):
+    assert_array_equal(estimator._theta, other._theta)
+    assert estimator.loss_curve_ == other.loss_curve_
+    X = chunk(estimator, 99, 2, 3)["X"]
+    assert_array_equal(estimator.predict(X), other.predict(X))
+
+
+@both
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"return_sequences": True, "stateful": True},
+        {"return_sequences": True, "truncation_length": 3, "truncation_stride": 2},
+        {"checkpoint_interval": 2, "pooling": ("last", "max", "mean")},
+        {"bidirectional": True, "dtype": "float32"},
+        {"shuffle": False, "solver": "sgd", "batch_size": 4},
+    ],
+    ids=lambda options: "-".join(options) or "default",
+)
+def test_calls_in_one_process_are_calls_in_new_processes_bit_for_bit(Estimator, cell, options):
+    estimator = new(Estimator, cell=cell, **options)
+    other = clone(estimator)
+    sizes = [(N, T), (N, T), (N, 2), (N, 9)] + ([] if estimator.stateful else [(2, T), (N, T)])
+    for seed, size in enumerate(sizes):
+        estimator.partial_fit(**chunk(estimator, seed, *size))
+        other = afresh(other.partial_fit(**chunk(other, seed, *size)))
+        assert_same(estimator, other)
+
+
+@both
+def test_estimators_that_take_turns_do_not_mix(Estimator):
+    together = [new(Estimator, random_state=seed) for seed in range(3)]
+    for seed in range(4):
+        for estimator in together:
+            estimator.partial_fit(**chunk(estimator, seed)).predict(chunk(estimator, seed)["X"][:1])
+    for estimator in together:
+        alone = clone(estimator)
+        for seed in range(4):
+            alone.partial_fit(**chunk(alone, seed))
+        assert_same(estimator, alone)
+
+
+@both
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, clone, afresh])
+def test_nothing_is_copied_or_pickled(Estimator, copied):
+    estimator = new(Estimator)
+    estimator.partial_fit(**chunk(estimator, 0))
+    before = pickle.dumps(estimator)
+    estimator.predict(chunk(estimator, 1)["X"])
+    assert pickle.dumps(estimator) == before
+    assert not any(isinstance(value, Network) for value in vars(estimator).values())
+    other = copied(estimator)
+    assert other not in _base._kept_by_thread.estimators
+    theta = estimator._theta.copy()
+    other.partial_fit(**chunk(estimator, 2))
+    assert other._kept.network is not estimator._kept.network
+    assert_array_equal(estimator._theta, theta)
+
+
+def test_parameters_set_between_calls_are_validated_and_heeded():
+    estimator = new().partial_fit(**chunk(new(), 0))
+    other = afresh(estimator)
+    for seed, parameters in enumerate(
+        [{"learning_rate_init": 0.1}, {"alpha": 1.0}, {"loss": "huber"}, {"clip_norm": 1e-3}, {"solver": "sgd"}, {"n_jobs": 2}]
+    ):
+        estimator.set_params(**parameters).partial_fit(**chunk(estimator, seed))
+        other = afresh(other.set_params(**parameters).partial_fit(**chunk(other, seed)))
+        assert_same(estimator, other)
+    for name, value in {"learning_rate_init": -0.1, "alpha": "much", "clip_norm": 0, "batch_size": 1.5}.items():
+        valid = getattr(estimator, name)
+        with pytest.raises(ValueError, match=name):
+            estimator.set_params(**{name: value}).partial_fit(**chunk(estimator, 0))
+        estimator.set_params(**{name: valid}).partial_fit(**chunk(estimator, 0))
+    estimator.set_params(batch_size=4).partial_fit(**chunk(estimator, 0))
+    with pytest.raises(ValueError, match="batch_size"):
+        estimator.set_params(batch_size=4.0).partial_fit(**chunk(estimator, 0))
+
+
+@both
+def test_another_network_after_fit_is_not_mistaken_for_the_one_kept(Estimator):
+    estimator = new(Estimator)
+    for seed, sizes in enumerate([(4, 3), (3, 4), (7,)]):
+        arguments = {name: value for name, value in chunk(estimator, seed).items() if name != "classes"}
+        estimator.set_params(hidden_layer_sizes=sizes).fit(**arguments)
+        other = afresh(clone(estimator).fit(**arguments))
+        assert_same(estimator, other)
+        estimator.partial_fit(**chunk(estimator, seed))
+        other.partial_fit(**chunk(other, seed))
+        assert_same(estimator, other)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_weights_that_are_written_to_are_used(cell):
+    estimator = new(cell=cell).partial_fit(**chunk(new(), 0))
+    X = chunk(estimator, 1)["X"][:1]
+    views = estimator.coefs_ | estimator.intercepts_
+    before = estimator.predict(X)
+    for view in views.values():
+        view += 0.1
+    assert (estimator.predict(X) != before).all()
+    other = afresh(estimator)
+    assert_array_equal(estimator.predict(X), other.predict(X))
+    assert_same(estimator.partial_fit(**chunk(estimator, 2)), other.partial_fit(**chunk(other, 2)))
+
+
+@both
+def test_a_call_that_fails_half_way_leaves_no_trace(Estimator, monkeypatch):
+    estimator = new(Estimator, batch_size=2)
+    estimator.partial_fit(**chunk(estimator, 0))
+    other, updates = afresh(estimator), Network.updates
+
+    def failing(*arguments, **options):
+        yield from updates(*arguments, **options)
+        raise MemoryError
+
+    monkeypatch.setattr(Network, "updates", failing)
+    with pytest.raises(MemoryError):
+        estimator.partial_fit(**chunk(estimator, 1))
+    monkeypatch.undo()
+    for seed in (2, 3):
+        assert_same(estimator.partial_fit(**chunk(estimator, seed)), other.partial_fit(**chunk(other, seed)))
+
+
+def test_a_generator_of_another_kind_goes_on():
+    estimator = new(random_state=np.random.RandomState(np.random.PCG64(0)))
+    other = new(random_state=np.random.RandomState(np.random.PCG64(0)))
+    for seed in range(3):
+        estimator.partial_fit(**chunk(estimator, seed))
+        other = afresh(other.partial_fit(**chunk(other, seed)))
+        assert_same(estimator, other)
+
+
+def test_one_estimator_predicts_in_several_threads_at_a_time():
+    estimator = new(cell="lstm", hidden_layer_sizes=16).partial_fit(**chunk(new(), 0))
+    inputs = [chunk(estimator, seed, 1, 4)["X"] for seed in range(4)]
+    expected, results, start = [estimator.predict(X) for X in inputs], {}, threading.Barrier(4)
+
+    def predict(i):
+        start.wait(10)
+        results[i] = np.concatenate([estimator.predict(inputs[i]) for _ in range(300)])
+
+    in_threads(predict, 4)
+    for i in range(4):
+        assert_array_equal(results[i], np.repeat(expected[i], 300))
+
+
+@both
+def test_estimators_are_trained_in_several_threads_at_a_time(Estimator):
+    estimators, start = [new(Estimator, random_state=seed) for seed in range(4)], threading.Barrier(4)
+
+    def train(i):
+        start.wait(10)
+        with warnings.catch_warnings():
+            for seed in range(20):
+                estimators[i].partial_fit(**chunk(estimators[i], seed))
+
+    in_threads(train, 4)
+    for estimator in estimators:
+        alone = clone(estimator)
+        for seed in range(20):
+            alone.partial_fit(**chunk(alone, seed))
+        assert_same(estimator, alone)
+
+
+def in_threads(function, n_threads):
+    threads = [threading.Thread(target=function, args=(i,)) for i in range(n_threads)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+
+def test_what_is_kept_goes_with_the_estimator():
+    estimator = new().partial_fit(**chunk(new(), 0))
+    network = weakref.ref(estimator._kept.network)
+    assert network() is not None
+    del estimator
+    gc.collect()
+    assert network() is None
+
+
+def test_what_is_kept_is_bounded():
+    estimators = [new().partial_fit(**chunk(new(), 0)) for _ in range(_base.MAX_KEPT + 3)]
+    assert len(_base._kept_by_thread.estimators) <= _base.MAX_KEPT
+    assert_array_equal(estimators[0].predict(chunk(new(), 1)["X"]), estimators[-1].predict(chunk(new(), 1)["X"]))
+    large = new(hidden_layer_sizes=64)
+    large.partial_fit(**chunk(large, 0, 64, 1 + _base.SMALL_CHUNK // 64 // 64))
+    assert large._kept.network is None
+
+
+def test_buffers_are_made_once_for_chunks_of_one_size():
+    estimator = new().partial_fit(**chunk(new(), 0))
+    (workspace,) = estimator._kept.network._workspaces.values()
+    estimator.partial_fit(**chunk(estimator, 1))
+    assert list(estimator._kept.network._workspaces.values()) == [workspace]
