@@ -30,8 +30,8 @@ from ._network import Architecture, Network
 from ._optim.schedules import SCHEDULES
 from ._optim.solvers import SOLVERS
 from ._passes import Stream, Unrolling
-from ._runtime import computing, second_thread
-from ._training import Data, Options, Run, chunks, train, train_lbfgs, train_once
+from ._runtime import computing, threads
+from ._training import CHUNK_SIZE, Data, Options, Run, chunks, train, train_lbfgs, train_once
 from ._version import __version__
 from .sequences import Batch, Sequences, check_sequences, check_steps, is_ready, is_stepwise
 
@@ -217,7 +217,7 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         ``encode(y, sequences, goes_on)`` sets ``n_outputs_`` and what else describes the targets, and returns them as the loss
         takes them, (..., n_sequences) or (..., n_steps_in_total).
         """
-        with self._unchanged_on_error(), computing(), second_thread(self.n_jobs) as submit:
+        with self._unchanged_on_error(), computing(), threads(self.n_jobs) as submit:
             self._check_combinations()
             goes_on = (incremental or self.warm_start) and hasattr(self, "_theta")
             sequences = self._check_X(X, reset=not goes_on)
@@ -532,7 +532,8 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
                 )
             if not is_ready(initial_state, dtype):
                 initial_state = check_array(initial_state, dtype=dtype, input_name="initial_state", estimator=self)
-        with computing():
+        several = len(sequences) > CHUNK_SIZE
+        with computing(), threads(self.n_jobs if several else 1) as network.submit:
             raw, state = _raw_predictions(network, self._theta, sequences, initial_state, with_state=with_state)
         return raw, sequences, state
 
@@ -659,7 +660,10 @@ def _raw_predictions(
     *,
     with_state: bool = False,
 ) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Raw predictions (n_raw, n_sequences) or (n_raw, n_steps_in_total), and the last states (n_sequences, n_state_units)."""
+    """Raw predictions (n_raw, n_sequences) or (n_raw, n_steps_in_total), and the last states (n_sequences, n_state_units).
+
+    Chunk by chunk, in the network's threads if there are any.
+    """
     n_columns = len(sequences.values) if network.every_step else len(sequences)
     raw = np.empty((network.architecture.n_raw, n_columns), theta.dtype)
     if sequences.are_equal and len(sequences.values) <= SMALL_CALL:  # one batch, in the order of the sequences
@@ -669,10 +673,23 @@ def _raw_predictions(
     state = np.empty((len(sequences), network.n_state_units), theta.dtype) if with_state else None
     # a state that is not zero, or is looked at, has no place in padding
     of_equal_length = with_state or initial_state is not None
-    for positions in chunks(sequences.lengths, in_windows=network.n_directions == 1, of_equal_length=of_equal_length):
+    free = [0]  # buffers, by their number, that no other thread uses
+
+    def predict(positions: NDArray[np.intp]) -> None:
         batch = Batch(sequences, positions, every_step=network.every_step)
         initial = None if initial_state is None else initial_state[batch.index].T
-        last = network.raw_predictions(theta, batch, raw, initial)
+        buffers = free.pop()
+        last = network.raw_predictions(theta, batch, raw, initial, buffers)
+        free.append(buffers)
         if state is not None:
             state[batch.index] = last.T
+
+    every = list(chunks(sequences.lengths, in_windows=network.n_directions == 1, of_equal_length=of_equal_length))
+    if network.submit is None:
+        for positions in every:
+            predict(positions)
+    else:
+        free.extend(range(1, len(every)))
+        for running in [network.submit(predict, positions) for positions in every]:
+            running.result()
     return raw, state

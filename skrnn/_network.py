@@ -5,17 +5,19 @@ Everything above this module (solvers, estimators) knows no loop over time; ever
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from ._core.bptt import Submit
 from ._core.cells import CELLS, Cell, Elman, Gate
 from ._core.initializers import INIT_SCHEMES, lstm_biases
 from ._core.losses import Loss
 from ._core.parameters import FloatArray, Layout
-from ._core.workspace import Submit
+from ._core.workspace import aligned_zeros
 from ._passes import Pass, Stream, Unrolling, run
 from ._readout import PooledReadout, Readout, StepReadout
 from ._stack import ByCell, Stack
@@ -30,6 +32,9 @@ WINDOW_ELEMENTS = 131072
 MAX_WORKSPACES = 6
 #: vectors whose views are kept at a time: the weights and the gradient
 MAX_VECTORS = 2
+#: sequences, and sequences times hidden units, at least, of each part of a minibatch; smaller ones are slower on one thread
+PART_SEQUENCES = 64
+PART_ELEMENTS = 16384
 
 
 class Architecture(NamedTuple):
@@ -72,7 +77,7 @@ class Network:
     ) -> None:
         self.architecture, self.alpha, self.unrolling = architecture, alpha, unrolling or Unrolling()
         self.loss: Any = loss
-        #: runs functions in a second thread, to be set before the first batch
+        #: runs functions in other threads, if there are any
         self.submit: Submit | None = None
         self.every_step = architecture.return_sequences
         self.n_directions = 2 if architecture.bidirectional else 1
@@ -96,7 +101,9 @@ class Network:
             for name, shape in cell.shapes().items()
         }
         self.layout = Layout(shapes | {"readout": (architecture.n_raw, self.n_pooled + 1)})
-        self._workspaces: dict[tuple[int, np.dtype[Any], bool], _Workspace] = {}
+        #: for each part of a minibatch, since parts may be computed at the same time
+        self._workspaces: defaultdict[int, Workspaces] = defaultdict(dict)
+        self._gradients_of_parts: list[_Parameters] = []
         self._parameters: dict[int, _Parameters] = {}
         self._decay: FloatArray | None = None
 
@@ -138,13 +145,16 @@ class Network:
         if parameters is None:
             if len(self._parameters) == MAX_VECTORS:
                 del self._parameters[next(iter(self._parameters))]
-            views = self.layout.views(vector)
-            by_cell = [
-                [self.weights_of(views, layer, direction) for direction in range(self.n_directions)]
-                for layer in range(len(self.cells))
-            ]
-            parameters = self._parameters[id(vector)] = _Parameters(vector, by_cell, views["readout"])
+            parameters = self._parameters[id(vector)] = self._new_parameters(vector)
         return parameters
+
+    def _new_parameters(self, vector: FloatArray) -> _Parameters:
+        views = self.layout.views(vector)
+        by_cell = [
+            [self.weights_of(views, layer, direction) for direction in range(self.n_directions)]
+            for layer in range(len(self.cells))
+        ]
+        return _Parameters(vector, by_cell, views["readout"])
 
     def initialize(
         self,
@@ -190,7 +200,7 @@ class Network:
     # ---------------------------------------------------------------- prediction
 
     def raw_predictions(
-        self, theta: FloatArray, batch: Batch, out: FloatArray, initial: FloatArray | None = None
+        self, theta: FloatArray, batch: Batch, out: FloatArray, initial: FloatArray | None = None, part: int = 0
     ) -> FloatArray:
         """Predict, in windows of bounded memory.
 
@@ -202,6 +212,8 @@ class Network:
             Raw predictions of all sequences, or of all their steps: those of the batch are written.
         initial : array (n_state_units, N), optional
             States before the first step, of sequences of equal lengths; by default zero.
+        part : int, default=0
+            Which buffers to take; calls at the same time need different ones.
 
         Returns
         -------
@@ -209,7 +221,7 @@ class Network:
             The states after the last step of the batch.
         """
         weights = self._parameters_of(theta)
-        stack, readout = self._workspace(batch.n_sequences, batch.n_steps, theta.dtype, training=False)
+        stack, readout = self._workspace(batch.n_sequences, batch.n_steps, theta.dtype, training=False, part=part)
         stack.load(weights.by_cell)
         for start, stop in run(stack, batch, 0, batch.n_steps, initial):
             readout.predict(stack, batch, start, stop, weights.readout, out)
@@ -265,22 +277,59 @@ class Network:
         stream : Stream, optional
             Where the sequences stand, to go on from; brought up to date at the end.
         """
-        through_time = self._pass(theta, batch, grad, stream)
-        for number, window in enumerate(through_time.windows):
-            weight = through_time.weight(number)
+        parts = [batch] if stream is not None else batch.parts(self._n_parts(batch.n_sequences))
+        grads = [self._parameters_of(grad), *self._for_parts(len(parts) - 1, grad.dtype)]
+        passes = [
+            self._pass(number, part, theta, of_part, stream)
+            for number, (part, of_part) in enumerate(zip(parts, grads, strict=True))
+        ]
+        for number, window in enumerate(passes[0].windows):  # the first part has the longest sequences
+            going_on = [through_time for through_time in passes if number < len(through_time.windows)]
+            weight = sum(through_time.weight(number) for through_time in going_on)
             if total is None or number == 0:
                 grad.fill(0)
-            loss = through_time.propagate(number, (total or weight) if weight else 0)
+            for of_part in grads[1:]:
+                of_part.vector.fill(0)
+            loss = self._propagate(going_on, number, (total or weight) if weight else 0)
             if weight > 0:
+                for of_part in grads[1:]:
+                    grad += of_part.vector
                 loss += self._penalty(theta, weight / (total or weight), grad)
                 yield Update(float(loss), weight, window.start / batch.n_steps)
-        through_time.finish()
+        for through_time in passes:
+            through_time.finish()
 
-    def _pass(self, theta: FloatArray, batch: Batch, grad: FloatArray, stream: Stream | None) -> Pass:
-        weights, grads = self._parameters_of(theta), self._parameters_of(grad)
+    def _n_parts(self, n_sequences: int) -> int:
+        """Into how many parts a minibatch is divided, whatever the number of threads: so it has no influence on the bits."""
+        widest = max(self.architecture.hidden_layer_sizes)
+        return max(1, min(n_sequences // PART_SEQUENCES, n_sequences * widest // PART_ELEMENTS))
+
+    def _for_parts(self, number: int, dtype: DTypeLike) -> list[_Parameters]:
+        """Return vectors for the gradients of ``number`` more parts."""
+        vectors = self._gradients_of_parts
+        if vectors and vectors[0].vector.dtype != dtype:
+            vectors.clear()
+        while len(vectors) < number:
+            vectors.append(self._new_parameters(aligned_zeros((self.layout.size,), dtype)))
+        return vectors[:number]
+
+    def _propagate(self, passes: list[Pass], number: int, total: float) -> float:
+        """Run one window of each part of a minibatch and back, each in a thread if there are any; return the sum of the losses.
+
+        With a single part, other threads are for its weight gradients.
+        """
+        if self.submit is None or len(passes) == 1:
+            losses = [through_time.propagate(number, total, self.submit) for through_time in passes]
+        else:
+            running = [self.submit(through_time.propagate, number, total) for through_time in passes]
+            losses = [future.result() for future in running]
+        return sum(losses)
+
+    def _pass(self, part: int, batch: Batch, theta: FloatArray, grads: _Parameters, stream: Stream | None) -> Pass:
+        weights = self._parameters_of(theta)
 
         def workspace(n_steps: int, training: bool) -> _Workspace:
-            return self._workspace(batch.n_sequences, n_steps, theta.dtype, training=training)
+            return self._workspace(batch.n_sequences, n_steps, theta.dtype, training=training, part=part)
 
         return Pass(
             batch, self.unrolling, workspace, self.loss, weights.by_cell, grads.by_cell, weights.readout, grads.readout, stream
@@ -307,18 +356,18 @@ class Network:
         """Use the buffers of another network of the same architecture."""
         self._workspaces = other._workspaces
 
-    def _workspace(self, n_sequences: int, n_steps: int, dtype: DTypeLike, *, training: bool) -> _Workspace:
+    def _workspace(self, n_sequences: int, n_steps: int, dtype: DTypeLike, *, training: bool, part: int = 0) -> _Workspace:
         """Return the workspace for this number of sequences, made anew for windows longer than any before."""
         if not training and self.n_directions == 1:
             n_steps = min(n_steps, max(1, WINDOW_ELEMENTS // (self.n_block * n_sequences)))
-        key = n_sequences, np.dtype(dtype), training
-        workspace = self._workspaces.get(key)
+        key, workspaces = (n_sequences, np.dtype(dtype), training), self._workspaces[part]
+        workspace = workspaces.get(key)
         if workspace is None or workspace.stack.n_steps < n_steps:
-            self._workspaces.pop(key, None)
-            if len(self._workspaces) == MAX_WORKSPACES:
-                del self._workspaces[next(iter(self._workspaces))]
-            stack = Stack(self.cells, n_sequences, n_steps, dtype, training=training, submit=self.submit)
-            workspace = self._workspaces[key] = _Workspace(stack, self._new_readout(stack, training=training))
+            workspaces.pop(key, None)
+            if len(workspaces) == MAX_WORKSPACES:
+                del workspaces[next(iter(workspaces))]
+            stack = Stack(self.cells, n_sequences, n_steps, dtype, training=training)
+            workspace = workspaces[key] = _Workspace(stack, self._new_readout(stack, training=training))
         return workspace
 
     def _new_readout(self, stack: Stack, *, training: bool) -> Readout:
@@ -340,6 +389,10 @@ class _Workspace(NamedTuple):
 
     stack: Stack
     readout: Readout
+
+
+#: by number of sequences, dtype, and whether activations are kept
+Workspaces: TypeAlias = dict[tuple[int, np.dtype[Any], bool], _Workspace]
 
 
 def _name(layer: int, direction: int) -> str:

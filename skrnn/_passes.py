@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from ._core.bptt import Submit
 from ._core.losses import Loss
 from ._core.parameters import FloatArray
 from ._core.windows import Window, truncated_windows
@@ -107,10 +108,10 @@ class Pass:
         window = self.windows[number]
         return self.batch.total_weight(window.start, window.stop)
 
-    def propagate(self, number: int, total: float) -> float:
+    def propagate(self, number: int, total: float, submit: Submit | None = None) -> float:
         """Run a window, after those before it, and back; return its loss, and add its gradient.
 
-        Losses are divided by ``total``; if it is zero there are none, and no way back.
+        Losses are divided by ``total``; if it is zero there are none, and no way back. ``submit`` is that of ``bptt.backward``.
         """
         window, history = self.windows[number], self.windows[number].history
         if number:
@@ -136,7 +137,7 @@ class Pass:
             )
             edges = window.edges or self.batch.events(self.batch.entries, start, stop)
             dy, dlast = self.readout.dy, self.readout.dlast
-            self.stack.backward(self.batch, self.row, edges, self.grads, dy, dlast, continues=not is_last)
+            self.stack.backward(self.batch, self.row, edges, self.grads, dy, dlast, continues=not is_last, submit=submit)
         return loss
 
     def finish(self) -> None:

@@ -90,32 +90,29 @@ class computing:
 
 
 @contextmanager
-def second_thread(n_jobs: int | None) -> Iterator[Callable[..., Future[Any]] | None]:
-    """Yield ``submit(function, *arguments)`` of a thread that ends with the context, or None if ``n_jobs`` allows but one.
+def threads(n_jobs: int | None) -> Iterator[Callable[..., Future[Any]] | None]:
+    """Yield ``submit(function, *arguments)`` of ``n_jobs`` threads that end with the context, or None for a single job.
 
-    The thread begins with the first function that it is given. BLAS has one thread there, too.
+    They begin when there is something to do. BLAS has one thread there, too, and NumPy's warnings are off, as in ``computing``.
     """
 
-    def limit() -> None:
-        for library in _libraries()[1]:
-            library.set_threads(1)
+    def initialize() -> None:
+        _limit(_libraries()[1])
+        np.seterr(all="ignore")
 
-    if effective_n_jobs(n_jobs) == 1:
+    n_threads = effective_n_jobs(n_jobs)
+    if n_threads == 1:
         yield None
         return
-    with ThreadPoolExecutor(1, initializer=limit) as executor:
-        last: Future[Any] = Future()
-        last.set_result(None)
+    with ThreadPoolExecutor(n_threads, "skrnn", initialize) as executor:
 
         def submit(function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-            nonlocal last
             try:
-                last = executor.submit(function, *arguments)
+                return executor.submit(function, *arguments)
             except RuntimeError:  # no thread can begin, for instance because the interpreter is about to end
-                last.result()
-                last = Future()
-                last.set_result(function(*arguments))
-            return last
+                done: Future[Any] = Future()
+                done.set_result(function(*arguments))
+                return done
 
         yield submit
 

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ._core import bptt
-from ._core.bptt import Event
+from ._core.bptt import Event, Submit
 from ._core.cells import Cell
 from ._core.parameters import FloatArray
-from ._core.workspace import Submit, Tape
+from ._core.workspace import Tape
 
 if TYPE_CHECKING:
     from .sequences import Batch
@@ -34,8 +34,6 @@ class Stack:
     dtype : dtype
     training : bool
         Keep what ``backward`` needs.
-    submit : callable, optional
-        As for ``Tape``.
     """
 
     def __init__(
@@ -46,12 +44,9 @@ class Stack:
         dtype: DTypeLike,
         *,
         training: bool,
-        submit: Submit | None = None,
     ) -> None:
         self.n_sequences, self.n_steps, self.dtype = n_sequences, n_steps, np.dtype(dtype)
-        self.tapes = [
-            [Tape(cell, n_sequences, n_steps, dtype, training=training, submit=submit) for cell in layer] for layer in cells
-        ]
+        self.tapes = [[Tape(cell, n_sequences, n_steps, dtype, training=training) for cell in layer] for layer in cells]
         self.all_tapes = [tape for tapes in self.tapes for tape in tapes]
         if training:
             self.dx = [
@@ -133,6 +128,7 @@ class Stack:
         *,
         continues: bool = False,
         dh: Sequence[Sequence[FloatArray]] | None = None,
+        submit: Submit | None = None,
     ) -> None:
         """Propagate the gradient of the last layer's states back through all layers and rows up to ``end``.
 
@@ -152,6 +148,8 @@ class Stack:
             Go on with the gradients that the window behind this one has left.
         dh : array (T, H, N) by layer and direction, optional
             Receive the whole gradients of the states after each step.
+        submit : callable, optional
+            As for ``bptt.backward``.
         """
         top = len(self.tapes) - 1
         for layer in range(top, -1, -1):
@@ -166,7 +164,7 @@ class Stack:
                     from_above = self._from_above(layer, direction, batch, end)
                 dx = self.dx[layer][direction] if layer else None
                 of_cell = None if dh is None else dh[layer][direction]
-                bptt.backward(tape, 0, end, edges, grads[layer][direction], from_above, dx, of_cell)
+                bptt.backward(tape, 0, end, edges, grads[layer][direction], from_above, dx, of_cell, submit)
 
     def _from_above(self, layer: int, direction: int, batch: Batch, end: int) -> FloatArray:
         """Gradient of a lower layer's states in one direction, in that direction's order of steps."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
+from ._core.workspace import aligned_zeros
 from ._network import Network
 from ._optim.clipping import clip
 from ._optim.schedules import SCHEDULES
@@ -28,7 +29,7 @@ from .sequences import Batch, Sequences
 #: relative jitter of the lengths by which sequences are sorted into batches, so that batches differ from epoch to epoch
 LENGTH_JITTER = 0.2
 #: sequences of a chunk where the batch size is not the user's: L-BFGS and prediction
-CHUNK_SIZE = 256
+CHUNK_SIZE = 128
 #: steps of all sequences of such a chunk
 CHUNK_STEPS = 32768
 #: "adaptive" divides the learning rate by this, and stops below the least factor that is worth a try
@@ -240,7 +241,7 @@ class _MinibatchTraining:
         self.network, self.run, self.data, self.options, self.first_epoch = network, run, data, options, first_epoch
         self.stream = stream
         self.solver = options.new_solver(run.theta.size, run.theta.dtype, run.solver_state)
-        self.grad = np.empty_like(run.theta)
+        self.grad = aligned_zeros(run.theta.shape, run.theta.dtype)
         # squares of an accepted gradient must not overflow in a solver's second moments
         self.largest_norm = float(np.sqrt(np.finfo(run.theta.dtype).max)) / 100
 

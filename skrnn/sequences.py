@@ -214,6 +214,16 @@ class Batch:
         self._y, self._weight = y, weight
         self._step_weights = weight is not None and len(weight) > len(sequences)
 
+    def parts(self, number: int) -> list[Batch]:
+        """Divide the batch into a number of smaller ones, each of sequences of similar lengths, of almost the same size."""
+        if number == 1:
+            return [self]
+        bounds = [16 * round(self.n_sequences * k / number / 16) for k in range(number)] + [self.n_sequences]
+        return [
+            Batch(self.sequences, self.index[a:b], self._y, self._weight, every_step=self.every_step)
+            for a, b in itertools.pairwise(bounds)
+        ]
+
     def events(self, events: list[tuple[int, slice]], start: int, stop: int, row: int = 0) -> list[tuple[int, slice]]:
         """Return those of the events that fall into steps ``start`` to ``stop``, counted as if ``start`` were ``row``."""
         return [(step - start + row, columns) for step, columns in events if start <= step < stop]

@@ -237,6 +237,6 @@ def test_what_is_kept_is_bounded():
 
 def test_buffers_are_made_once_for_chunks_of_one_size():
     estimator = new().partial_fit(**chunk(new(), 0))
-    (workspace,) = estimator._kept.network._workspaces.values()
+    (workspace,) = estimator._kept.network._workspaces[0].values()
     estimator.partial_fit(**chunk(estimator, 1))
-    assert list(estimator._kept.network._workspaces.values()) == [workspace]
+    assert list(estimator._kept.network._workspaces[0].values()) == [workspace]

@@ -13,8 +13,9 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -23,8 +24,12 @@ from .workspace import Tape
 
 #: steps, at least, after which gradients of the state that have all but vanished are zeroed: denormal numbers slow a CPU down
 VANISHING_STEPS = 8
+#: elements of a state from which another thread is worth while: below, the threads wait for each other's calls
+LEAST_STATE = 8192
 #: (step, columns)
 Event = tuple[int, slice]
+#: ``submit(function, *arguments)`` of an executor
+Submit: TypeAlias = "Callable[..., Future[Any]]"
 
 
 def forward(tape: Tape, start: int, stop: int, exits: Sequence[Event] = ()) -> None:
@@ -59,6 +64,7 @@ def backward(
     dy: FloatArray | None = None,
     dx: FloatArray | None = None,
     dh: FloatArray | None = None,
+    submit: Submit | None = None,
 ) -> None:
     """Propagate the gradient of the state after step ``stop``, ``tape.dstate``, back through the steps from ``start``.
 
@@ -80,13 +86,16 @@ def backward(
         Receives the gradient of each step's input.
     dh : array (T, H, N), optional
         Receives the whole gradient of the hidden state after each step.
+    submit : callable, optional
+        ``submit(function, *arguments)`` runs a function in another thread and returns its ``Future``. There the weight gradient
+        of a block is added while this thread goes on with the block before, if there is enough to do.
     """
     cell, adjoint, views = tape.cell, tape.cell.adjoint, tape.adjoint_views
     dstate = tape.dstate[0]
-    running: list[Future[None]] = []
+    if tape.hx[0, : cell.n_hidden].size < LEAST_STATE:
+        submit = None
+    adding: Future[None] | None = None
     for first, last in reversed_blocks(start, stop, tape.block if dh is None else 1):
-        while len(running) > 1:  # the adjoints of the block before the last are written again
-            running.pop(0).result()
         cell.derivatives(tape, first, last)
         if dh is not None:
             dh[first] = dstate if dy is None else dstate + dy[first]
@@ -100,17 +109,19 @@ def backward(
                     adjoint(*step_views)
             if columns is not None:
                 tape.dstate[:, :, columns] = 0
-        if tape.submit is None:
+        if submit is None:
             tape.weight_gradient.add(first, last, grads)
         else:
-            running.append(tape.submit(tape.weight_gradient.add, first, last, grads))
+            if adding is not None:
+                adding.result()
+            adding = submit(tape.weight_gradient.add, first, last, grads)
         if first == start or first // VANISHING_STEPS < last // VANISHING_STEPS:
             tape.dstate[np.abs(tape.dstate) < tape.negligible] = 0
         if dx is not None:
             tape.input_gradient(first, last, dx[first:last])
 
-    for future in running:
-        future.result()
+    if adding is not None:
+        adding.result()
 
 
 def reversed_blocks(start: int, stop: int, block: int) -> Iterator[tuple[int, int]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from typing import TypeAlias
 
 import numpy as np
@@ -27,14 +26,8 @@ BLOCK_STEPS = 64
 #: to be fast: several steps are then copied side by side
 PRODUCT_COLUMNS = 32
 PRODUCT_OPERATIONS = 600_000
-#: elements of a state, and operations of the weight gradient of a block, from which a second thread pays: below, the threads
-#: wait for each other's calls
-LEAST_STATE = 8192
-LEAST_OPERATIONS = 18_000_000
 #: bytes
 CACHE_LINE = 64
-#: ``submit(function, *arguments)`` of an executor
-Submit: TypeAlias = "Callable[..., Future[None]]"
 #: a product, and the bytes from the first rows to the first of its two operands
 Product: TypeAlias = tuple[Callable[[int, int, int], None], int, int]
 
@@ -61,10 +54,6 @@ class Tape:
     dtype : dtype
     training : bool
         Keep what the adjoint needs. A tape without it is for prediction: all steps share one set of gates.
-    submit : callable, optional
-        Runs a function in one other thread and returns its ``Future``. There weight gradients are added, block after block,
-        while this one goes on with the block before; so there are adjoints of two blocks at a time. Not used where there is
-        too little to do.
     """
 
     def __init__(
@@ -75,7 +64,6 @@ class Tape:
         dtype: DTypeLike,
         *,
         training: bool,
-        submit: Submit | None = None,
     ) -> None:
         H, R, N, T = cell.n_hidden, cell.n_block, n_sequences, n_steps
         self.cell, self.n_sequences, self.n_steps, self.training = cell, N, T, training
@@ -97,8 +85,8 @@ class Tape:
             #: back: to h
             self.U = StepProduct(aligned_zeros((H, n_recurrent), dtype), N)
             self.dstate = aligned_zeros((cell.n_states, H, N), dtype)
-            self.submit = submit if H * N >= LEAST_STATE else None
-            self.adjoints = aligned_zeros((self.block * (1 if self.submit is None else 2), cell.n_adjoint, H, N), dtype)
+            #: of two blocks: the weight gradient of one may be added by another thread while those of the next are written
+            self.adjoints = aligned_zeros((2 * self.block, cell.n_adjoint, H, N), dtype)
             self.adjoint_views = [cell.adjoint_views(self, t, t % len(self.adjoints)) for t in range(T)]
             self.weight_gradient = WeightGradients(self)
             self.negligible = 1e8 * float(np.finfo(self.hx.dtype).tiny)

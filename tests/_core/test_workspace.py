@@ -127,7 +127,7 @@ def test_weight_gradients_of_some_steps_are_added(variant, start, stop, columns,
     before = {name: rng.standard_normal(shape) for name, shape in cell.shapes().items()}
     grads = {name: grad.copy() for name, grad in before.items()}
     tape.weight_gradient.add(start, stop, grads)
-    da = tape.adjoints[start % 6 :][: stop - start, cell.first_gradient :].reshape(stop - start, -1, N)
+    da = tape.adjoints[start % 12 :][: stop - start, cell.first_gradient :].reshape(stop - start, -1, N)
     for name, inputs, rows in cell.weight_gradients():
         expected = before[name] + np.einsum("trn,tan->ra", tape.hx[start:stop, inputs], da[:, rows])
         np.testing.assert_allclose(grads[name], expected, rtol=1e-12, atol=1e-12)
@@ -157,7 +157,7 @@ def test_blocks_and_products_are_neither_too_narrow_nor_too_large(n_sequences, n
         monkeypatch.setattr(workspace, name, value)
     tape = new_tape("rnn-tanh", n_sequences=n_sequences, n_steps=2, n_hidden=n_hidden)
     assert (tape.block, tape.product_steps) == (block // product_steps * product_steps, product_steps)
-    assert len(tape.adjoints) == tape.block
+    assert len(tape.adjoints) == 2 * tape.block  # another thread may add the gradients of one of them
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
