@@ -240,3 +240,22 @@ def test_buffers_are_made_once_for_chunks_of_one_size():
     (workspace,) = estimator._kept.network._workspaces.values()
     estimator.partial_fit(**chunk(estimator, 1))
     assert list(estimator._kept.network._workspaces.values()) == [workspace]
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2], [False, True], ["a", "b", "c"]], ids=["int", "bool", "str"])
+def test_labels_may_come_in_another_form_in_the_next_call(labels):
+    X, y = chunk(new(), 0)["X"], np.array(labels)[np.arange(N) % len(labels)]
+    estimator, other = (new(RNNClassifier).partial_fit(X, y, classes=labels) for _ in range(2))
+    assert_same(estimator.partial_fit(X, y), other.partial_fit(X, y.tolist()))
+    for wrong in (y[:-1], np.array([*y[:-1], "d"])):
+        with pytest.raises(ValueError, match=r"inconsistent numbers|y has classes"):
+            estimator.partial_fit(X, wrong)
+    assert_same(estimator, other)
+
+
+@pytest.mark.parametrize("wrong", [[0, 1, 2, 3, 4, 5], [-1, 0, 1, 2, 0, 1]])
+def test_an_unknown_class_is_refused_in_later_calls(wrong):
+    estimator = new(RNNClassifier)
+    estimator.partial_fit(**chunk(estimator, 0))
+    with pytest.raises(ValueError, match="y has classes"):
+        estimator.partial_fit(chunk(estimator, 0)["X"], np.array(wrong))
