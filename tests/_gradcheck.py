@@ -113,7 +113,8 @@ class TapeProblem:
     def _draw(self, rng):
         point = rng.standard_normal(self.layout.size)
         for name, shape in self.cell.shapes().items():
-            self.layout.views(point)[name][...] *= shape[1] ** -0.5
+            weights = self.layout.views(point)[name]
+            weights[...] = weights.reshape(shape[::-1]).T * shape[0] ** -0.5
         return point
 
     def _is_close_to_a_kink(self):
@@ -121,7 +122,7 @@ class TapeProblem:
         if getattr(self.cell, "activate", None) is not ACTIVATIONS["relu"][0]:
             return False
         self.forward(self.point)
-        a = np.matmul(self.tape.W, self.tape.hx[self.rows])
+        a = np.matmul(self.tape.W.rows, self.tape.hx[self.rows])
         return abs(a[np.broadcast_to(self.own, a.shape)]).min() < 100 * EPSILON
 
     def own_steps(self, column):

@@ -11,7 +11,7 @@ import skrnn
 ROOT = Path(skrnn.__file__).parent
 #: part of the package -> (parts that it may import, packages that it may import besides the standard library's)
 LAYERS = {
-    "_core": (set(), {"numpy", "scipy"}),
+    "_core": (set(), {"numpy", "scipy", "threadpoolctl"}),
     "_optim": (set(), {"numpy"}),
     "_runtime": (set(), {"joblib", "numpy", "threadpoolctl"}),
     "_version": (set(), set()),

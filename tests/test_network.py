@@ -817,7 +817,7 @@ def test_prediction_in_windows_equals_one_window(cell, activation, pooling, leng
 @every_kind
 def test_the_size_of_blocks_does_not_change_the_gradient(cell, activation, kind, monkeypatch):
     expected = Problem(cell, activation, **KINDS[kind]).loss_and_gradient()
-    monkeypatch.setattr(workspace, "BLOCK_COLUMNS", 1)
+    monkeypatch.setattr(workspace, "PRODUCT_COLUMNS", 1)
     for steps in (1, 2, 5):
         monkeypatch.setattr(workspace, "BLOCK_STEPS", steps)
         problem = Problem(cell, activation, **KINDS[kind])

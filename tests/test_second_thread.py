@@ -12,7 +12,6 @@ from sklearn.base import clone
 
 from skrnn import RNNClassifier, RNNRegressor
 from skrnn._core import bptt, workspace
-from skrnn._core.blas import accumulate, accumulate_unlocked
 from skrnn._core.cells import CELLS
 
 
@@ -21,7 +20,7 @@ def any_size(monkeypatch):
     """Use the second thread for networks of any size, in several blocks."""
     monkeypatch.setattr(workspace, "LEAST_STATE", 0)
     monkeypatch.setattr(workspace, "LEAST_OPERATIONS", 0)
-    monkeypatch.setattr(workspace, "BLOCK_COLUMNS", 1)
+    monkeypatch.setattr(workspace, "PRODUCT_COLUMNS", 1)
     monkeypatch.setattr(workspace, "BLOCK_STEPS", 3)
 
 
@@ -51,20 +50,6 @@ def make_data(ragged=False, every_step=False, dtype=np.float64, n=12):
 def new(**parameters):
     defaults = {"hidden_layer_sizes": 5, "max_iter": 3, "learning_rate": "cosine", "batch_size": 6, "random_state": 0}
     return RNNRegressor(**{**defaults, **parameters})
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("shape", [(1, 1, 1), (20, 9, 30), (7, 40, 3)], ids=str)
-def test_products_with_and_without_the_lock_have_the_same_bits(shape, dtype):
-    rng = np.random.default_rng(0)
-    m, n, k = shape
-    a, b = rng.normal(size=(m, k)).astype(dtype), rng.normal(size=(n + 2, k)).astype(dtype)[1:-1]
-    before = rng.normal(size=(m, n)).astype(dtype)
-    expected, out = before.copy(), before.copy()
-    accumulate(a, b, expected)
-    accumulate_unlocked(a, b, out)
-    assert_array_equal(out, expected)
-    np.testing.assert_allclose(out, before + a @ b.T, rtol=1e-4 if dtype == np.float32 else 1e-12)
 
 
 @pytest.mark.usefixtures("any_size")

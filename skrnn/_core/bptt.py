@@ -82,7 +82,7 @@ def backward(
         Receives the whole gradient of the hidden state after each step.
     """
     cell, adjoint, views = tape.cell, tape.cell.adjoint, tape.adjoint_views
-    dstate, rows = tape.dstate[0], cell.n_rows * cell.n_hidden
+    dstate = tape.dstate[0]
     running: list[Future[None]] = []
     for first, last in reversed_blocks(start, stop, tape.block if dh is None else 1):
         while len(running) > 1:  # the adjoints of the block before the last are written again
@@ -101,22 +101,16 @@ def backward(
             if columns is not None:
                 tape.dstate[:, :, columns] = 0
         if tape.submit is None:
-            add_weight_gradient(tape, first, last, grads)
+            tape.weight_gradient.add(first, last, grads)
         else:
-            running.append(tape.submit(add_weight_gradient, tape, first, last, grads))
+            running.append(tape.submit(tape.weight_gradient.add, first, last, grads))
         if first == start or first // VANISHING_STEPS < last // VANISHING_STEPS:
             tape.dstate[np.abs(tape.dstate) < tape.negligible] = 0
         if dx is not None:
-            da = tape.adjoints_of(first, last)[:, cell.gradient_rows].reshape(last - first, rows, -1)
-            np.matmul(tape.Wt[cell.n_hidden + 1 :], da, out=dx[first:last])
+            tape.input_gradient(first, last, dx[first:last])
 
     for future in running:
         future.result()
-
-
-def add_weight_gradient(tape: Tape, start: int, stop: int, grads: Mapping[str, FloatArray]) -> None:
-    """Add the weight gradient of a block of steps to ``grads``."""
-    tape.cell.weight_gradient(*tape.flatten(start, stop), grads, tape.accumulate)
 
 
 def reversed_blocks(start: int, stop: int, block: int) -> Iterator[tuple[int, int]]:

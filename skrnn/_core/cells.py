@@ -16,15 +16,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .blas import Accumulate
 from .parameters import FloatArray, Shape
 
 if TYPE_CHECKING:
     from .workspace import Tape
 
-add, dot, mul, square, sub, tanh = np.add, np.dot, np.multiply, np.square, np.subtract, np.tanh
+add, mul, square, sub, tanh = np.add, np.multiply, np.square, np.subtract, np.tanh
 
-#: What ``step`` or ``adjoint`` takes for one step, in its order: views of a tape, and the activation of an Elman cell.
+#: What ``step`` or ``adjoint`` takes for one step, in its order: views of a tape, and functions that are the network's choice.
 Views = tuple[Any, ...]
 
 
@@ -35,6 +34,14 @@ class Gate(NamedTuple):
     input: FloatArray  # (H, F)
     bias: FloatArray  # (H,)
     recurrent_bias: FloatArray | None = None  # (H,), only GRU's n
+
+
+class WeightGradient(NamedTuple):
+    """One matrix product of a weight gradient: rows of ``[h; 1; x]`` times rows of the gradients of pre-activations."""
+
+    name: str
+    inputs: slice
+    rows: slice
 
 
 class Cell(ABC):
@@ -56,11 +63,12 @@ class Cell(ABC):
     n_adjoint: int
     #: (H, N) blocks of scratch
     n_scratch: int
-    #: (H, R) row blocks of the weights of a step; the first ``n_logistic`` belong to logistic gates
+    #: blocks of H pre-activations; the first ``n_logistic`` belong to logistic gates, and the first ``n_recurrent`` depend on h
     n_rows: int
     n_logistic: int
-    #: the adjoint blocks that are gradients of pre-activations, in the order of the rows of the weights
-    gradient_rows: slice
+    n_recurrent: int
+    #: the first of ``n_rows`` adjoint blocks that are gradients of pre-activations
+    first_gradient: int
 
     def __init__(self, n_features: int, n_hidden: int) -> None:
         self.n_features = n_features
@@ -77,7 +85,11 @@ class Cell(ABC):
 
     @abstractmethod
     def assemble(self, weights: Mapping[str, FloatArray], out: FloatArray) -> None:
-        """Write the weights as the rows of one matrix, (n_rows * H, R), that a step multiplies with ``[h; 1; x]``."""
+        """Write all weights as one matrix, (R, n_rows * H), whose transpose times ``[h; 1; x]`` is the pre-activations."""
+
+    @abstractmethod
+    def weight_gradients(self) -> list[WeightGradient]:
+        """Return the products that make up the gradient of the weights."""
 
     @abstractmethod
     def state(self, tape: Tape, t: int) -> Views:
@@ -101,9 +113,11 @@ class Cell(ABC):
     def derivatives(self, tape: Tape, start: int, stop: int) -> None:
         """Write what ``adjoint`` needs of steps ``start`` to ``stop``, where one call for all is cheaper than one a step."""
 
-    @abstractmethod
-    def weight_gradient(self, da: FloatArray, hx: FloatArray, grads: Mapping[str, FloatArray], accumulate: Accumulate) -> None:
-        """Add ``da @ hx.T``, the weight gradient of a block of steps, to ``grads``; both are (rows, steps * N)."""
+
+def _gate(weights: FloatArray) -> Gate:
+    """Return views of ``[recurrent | bias | input]``, (H, H + 1 + F)."""
+    H = len(weights)
+    return Gate(weights[:, :H], weights[:, H + 1 :], weights[:, H])
 
 
 def _relu(a: FloatArray, out: FloatArray) -> None:
@@ -142,26 +156,25 @@ class Elman(Cell):
 
     .. math:: da_t = \phi'(a_t) \odot dh_t, \qquad dh_{t-1} = W_h^T da_t
 
-    ``weights`` is :math:`[W_h \,|\, b \,|\, W_x]`, shape (H, H + 1 + F).
+    ``weights`` is :math:`[W_h \,|\, b \,|\, W_x]^T`, shape (H + 1 + F, H).
 
     References
     ----------
     .. [1] J. L. Elman, "Finding structure in time", Cognitive Science 14 (1990).
     """
 
-    n_states, n_kept, n_adjoint, n_scratch, n_rows, n_logistic = 1, 0, 1, 0, 1, 0
-    gradient_rows = slice(0, 1)
+    n_states, n_kept, n_adjoint, n_scratch = 1, 0, 1, 0
+    n_rows, n_logistic, n_recurrent, first_gradient = 1, 0, 1, 0
 
     def __init__(self, n_features: int, n_hidden: int, activation: str = "tanh") -> None:
         super().__init__(n_features, n_hidden)
         self.activate, self.derivative = ACTIVATIONS[activation]
 
     def shapes(self) -> dict[str, Shape]:
-        return {"weights": (self.n_hidden, self.n_block)}
+        return {"weights": (self.n_block, self.n_hidden)}
 
     def gates(self, weights: Mapping[str, FloatArray]) -> dict[str, Gate]:
-        H, W = self.n_hidden, weights["weights"]
-        return {"h": Gate(W[:, :H], W[:, H + 1 :], W[:, H])}
+        return {"h": _gate(weights["weights"].T)}
 
     def assemble(self, weights: Mapping[str, FloatArray], out: FloatArray) -> None:
         out[...] = weights["weights"]
@@ -169,27 +182,31 @@ class Elman(Cell):
     def state(self, tape: Tape, t: int) -> Views:
         return (tape.hx[t, : self.n_hidden],)
 
+    def weight_gradients(self) -> list[WeightGradient]:
+        return [WeightGradient("weights", slice(0, self.n_block), slice(0, self.n_hidden))]
+
     def step_views(self, tape: Tape, t: int, _row: int) -> Views:
-        return self.activate, tape.W, tape.hx[t], tape.hx[t + 1, : self.n_hidden]
+        W, h = tape.W, tape.hx[t + 1, : self.n_hidden]
+        return W.multiply, W.a, self.activate, tape.hx[t], W.out_of(h), h
 
     @staticmethod
-    def step(activate: Callable[..., Any], W: FloatArray, hx: FloatArray, h: FloatArray) -> None:
-        dot(W, hx, h)
+    def step(
+        multiply: Callable[..., Any], W: FloatArray, activate: Callable[..., Any], hx: FloatArray, a: FloatArray, h: FloatArray
+    ) -> None:
+        multiply(W, hx, a)
         activate(h, h)
 
     def derivatives(self, tape: Tape, start: int, stop: int) -> None:
         self.derivative(tape.states(start, stop), tape.adjoints_of(start, stop)[:, 0])
 
     def adjoint_views(self, tape: Tape, _t: int, row: int) -> Views:
-        return tape.Wt[: self.n_hidden], tape.dstate[0], tape.adjoints[row, 0]
+        U, dh = tape.U, tape.dstate[0]
+        return U.multiply, U.a, U.out_of(dh), dh, tape.adjoints[row, 0]
 
     @staticmethod
-    def adjoint(U: FloatArray, dh: FloatArray, da: FloatArray) -> None:
+    def adjoint(multiply: Callable[..., Any], U: FloatArray, dh_before: FloatArray, dh: FloatArray, da: FloatArray) -> None:
         mul(da, dh, da)
-        dot(U, da, dh)
-
-    def weight_gradient(self, da: FloatArray, hx: FloatArray, grads: Mapping[str, FloatArray], accumulate: Accumulate) -> None:
-        accumulate(da, hx, grads["weights"])
+        multiply(U, da, dh_before)
 
 
 class GRU(Cell):
@@ -212,9 +229,9 @@ class GRU(Cell):
         dm_t &= dn_t \odot r_t, \qquad dr_t = dn_t \odot m_t \odot r_t (1 - r_t) \\
         dh_{t-1} &= dh_t \odot z_t + W_z^T dz_t + W_r^T dr_t + W_n^T dm_t
 
-    with :math:`dz, dr, dn` taken at the pre-activations. ``gates`` is :math:`[W \,|\, b \,|\, V]` of z over r, shape
-    (2H, H + 1 + F); ``candidate_recurrent`` is :math:`[W_n \,|\, b_m]`, shape (H, H + 1); ``candidate_input`` is
-    :math:`[b_n \,|\, V_n]`, shape (H, 1 + F).
+    with :math:`dz, dr, dn` taken at the pre-activations. ``gates`` is :math:`[W \,|\, b \,|\, V]^T` of z beside r, shape
+    (H + 1 + F, 2H); ``candidate_recurrent`` is :math:`[W_n \,|\, b_m]^T`, shape (H + 1, H); ``candidate_input`` is
+    :math:`[b_n \,|\, V_n]^T`, shape (1 + F, H).
 
     References
     ----------
@@ -223,28 +240,35 @@ class GRU(Cell):
     """
 
     # kept: z r m n; adjoint: dz dr dm dn
-    n_states, n_kept, n_adjoint, n_scratch, n_rows, n_logistic = 1, 4, 4, 1, 4, 2
-    gradient_rows = slice(0, 4)
+    n_states, n_kept, n_adjoint, n_scratch = 1, 4, 4, 1
+    n_rows, n_logistic, n_recurrent, first_gradient = 4, 2, 3, 0
 
     def shapes(self) -> dict[str, Shape]:
         H, F = self.n_hidden, self.n_features
-        return {"gates": (2 * H, self.n_block), "candidate_recurrent": (H, H + 1), "candidate_input": (H, 1 + F)}
+        return {"gates": (self.n_block, 2 * H), "candidate_recurrent": (H + 1, H), "candidate_input": (1 + F, H)}
 
     def gates(self, weights: Mapping[str, FloatArray]) -> dict[str, Gate]:
         H = self.n_hidden
-        z, r = weights["gates"][:H], weights["gates"][H:]
-        recurrent, inputs = weights["candidate_recurrent"], weights["candidate_input"]
+        zr, recurrent, inputs = (weights[name].T for name in ("gates", "candidate_recurrent", "candidate_input"))
         return {
-            "z": Gate(z[:, :H], z[:, H + 1 :], z[:, H]),
-            "r": Gate(r[:, :H], r[:, H + 1 :], r[:, H]),
+            "z": _gate(zr[:H]),
+            "r": _gate(zr[H:]),
             "n": Gate(recurrent[:, :H], inputs[:, 1:], inputs[:, 0], recurrent[:, H]),
         }
 
     def assemble(self, weights: Mapping[str, FloatArray], out: FloatArray) -> None:
-        H = self.n_hidden  # rows of z, r, m and n; m has no input and n no recurrent columns, which stay zero
-        out[: 2 * H] = weights["gates"]
-        out[2 * H : 3 * H, : H + 1] = weights["candidate_recurrent"]
-        out[3 * H :, H:] = weights["candidate_input"]
+        H = self.n_hidden  # columns of z, r, m and n; m has no input and n no recurrent rows, which stay zero
+        out[:, : 2 * H] = weights["gates"]
+        out[: H + 1, 2 * H : 3 * H] = weights["candidate_recurrent"]
+        out[H:, 3 * H :] = weights["candidate_input"]
+
+    def weight_gradients(self) -> list[WeightGradient]:
+        H, R = self.n_hidden, self.n_block
+        return [
+            WeightGradient("gates", slice(0, R), slice(0, 2 * H)),
+            WeightGradient("candidate_recurrent", slice(0, H + 1), slice(2 * H, 3 * H)),
+            WeightGradient("candidate_input", slice(H, R), slice(3 * H, 4 * H)),
+        ]
 
     def state(self, tape: Tape, t: int) -> Views:
         return (tape.hx[t, : self.n_hidden],)
@@ -252,20 +276,20 @@ class GRU(Cell):
     def step_views(self, tape: Tape, t: int, row: int) -> Views:
         H, N, hx, kept = self.n_hidden, tape.n_sequences, tape.hx, tape.kept[row]
         z, r, m, n = kept
-        zrm = kept[:3].reshape(3 * H, N)
+        W, V = tape.W, tape.V
         return (
-            tape.W[: 3 * H], tape.W[3 * H :, H:], tape.half, tape.scratch[0],
-            hx[t], hx[t, H:], hx[t, :H], hx[t + 1, :H], zrm, kept[:2], z, r, m, n,
+            W.multiply, W.a, V.multiply, V.a, tape.half, tape.scratch[0], hx[t], hx[t, H:], hx[t, :H], hx[t + 1, :H],
+            W.out_of(kept[:3].reshape(3 * H, N)), V.out_of(n), kept[:2], z, r, m, n,
         )  # fmt: skip
 
     @staticmethod
     def step(
-        W: FloatArray, V: FloatArray, half: FloatArray, scratch: FloatArray,
-        hx: FloatArray, x1: FloatArray, h: FloatArray, h_next: FloatArray,
-        zrm: FloatArray, zr: FloatArray, z: FloatArray, r: FloatArray, m: FloatArray, n: FloatArray,
+        multiply: Callable[..., Any], W: FloatArray, multiply_input: Callable[..., Any], V: FloatArray, half: FloatArray,
+        scratch: FloatArray, hx: FloatArray, x1: FloatArray, h: FloatArray, h_next: FloatArray, zrm: FloatArray,
+        a_n: FloatArray, zr: FloatArray, z: FloatArray, r: FloatArray, m: FloatArray, n: FloatArray,
     ) -> None:  # fmt: skip
-        dot(W, hx, zrm)
-        dot(V, x1, n)
+        multiply(W, hx, zrm)
+        multiply_input(V, x1, a_n)
         tanh(zr, zr)
         mul(zr, half, zr)
         add(zr, half, zr)
@@ -281,15 +305,17 @@ class GRU(Cell):
 
     def adjoint_views(self, tape: Tape, t: int, row: int) -> Views:
         H, N, adjoints = self.n_hidden, tape.n_sequences, tape.adjoints[row]
+        U, dh = tape.U, tape.dstate[0]
         return (
-            tape.Wt[:H, : 3 * H], tape.one, tape.scratch[0], tape.dstate[0], tape.hx[t + 1, :H], *tape.kept[t],
+            U.multiply, U.a, U.out_of(dh), tape.one, tape.scratch[0], dh, tape.hx[t + 1, :H], *tape.kept[t],
             adjoints[:3].reshape(3 * H, N), *adjoints,
         )  # fmt: skip
 
     @staticmethod
     def adjoint(
-        U: FloatArray, one: FloatArray, through: FloatArray, dh: FloatArray, h: FloatArray, z: FloatArray, r: FloatArray,
-        m: FloatArray, n: FloatArray, dzrm: FloatArray, dz: FloatArray, dr: FloatArray, dm: FloatArray, dn: FloatArray,
+        multiply: Callable[..., Any], U: FloatArray, dh_before: FloatArray, one: FloatArray, through: FloatArray,
+        dh: FloatArray, h: FloatArray, z: FloatArray, r: FloatArray, m: FloatArray, n: FloatArray, dzrm: FloatArray,
+        dz: FloatArray, dr: FloatArray, dm: FloatArray, dn: FloatArray,
     ) -> None:  # fmt: skip
         mul(dh, z, through)
         sub(dh, through, dn)
@@ -302,14 +328,8 @@ class GRU(Cell):
         sub(one, r, dr)
         mul(dr, dm, dr)
         mul(dr, m, dr)
-        dot(U, dzrm, dh)
+        multiply(U, dzrm, dh_before)
         add(dh, through, dh)
-
-    def weight_gradient(self, da: FloatArray, hx: FloatArray, grads: Mapping[str, FloatArray], accumulate: Accumulate) -> None:
-        H = self.n_hidden
-        accumulate(da[: 2 * H], hx, grads["gates"])
-        accumulate(da[2 * H : 3 * H], hx[: H + 1], grads["candidate_recurrent"])
-        accumulate(da[3 * H :], hx[H:], grads["candidate_input"])
 
 
 class LSTM(Cell):
@@ -329,7 +349,7 @@ class LSTM(Cell):
         dg_t = dc_t \odot i_t (1 - g_t^2) \\
         dc_{t-1} &= dc_t \odot f_t, \qquad dh_{t-1} = W^T [do_t; di_t; df_t; dg_t]
 
-    ``weights`` is :math:`[W \,|\, b \,|\, V]`, shape (4H, H + 1 + F), with the rows of o, i, f, g.
+    ``weights`` is :math:`[W \,|\, b \,|\, V]^T`, shape (H + 1 + F, 4H), with the columns of o, i, f, g.
 
     References
     ----------
@@ -340,39 +360,41 @@ class LSTM(Cell):
 
     # kept: o i f g, the cell state before the step, and tanh of the one after it. As g stands next to c, i * g and f * c are
     # one product. adjoint: the derivative of h by c, then do di df dg
-    n_states, n_kept, n_adjoint, n_scratch, n_rows, n_logistic = 2, 6, 5, 2, 4, 3
-    gradient_rows = slice(1, 5)
+    n_states, n_kept, n_adjoint, n_scratch = 2, 6, 5, 2
+    n_rows, n_logistic, n_recurrent, first_gradient = 4, 3, 4, 1
 
     def shapes(self) -> dict[str, Shape]:
-        return {"weights": (4 * self.n_hidden, self.n_block)}
+        return {"weights": (self.n_block, 4 * self.n_hidden)}
 
     def gates(self, weights: Mapping[str, FloatArray]) -> dict[str, Gate]:
-        H, W = self.n_hidden, weights["weights"]
-        rows = {gate: W[k * H : (k + 1) * H] for k, gate in enumerate("oifg")}
-        return {gate: Gate(W[:, :H], W[:, H + 1 :], W[:, H]) for gate, W in rows.items()}
+        H, W = self.n_hidden, weights["weights"].T
+        return {gate: _gate(W[k * H : (k + 1) * H]) for k, gate in enumerate("oifg")}
 
     def assemble(self, weights: Mapping[str, FloatArray], out: FloatArray) -> None:
         out[...] = weights["weights"]
+
+    def weight_gradients(self) -> list[WeightGradient]:
+        return [WeightGradient("weights", slice(0, self.n_block), slice(0, 4 * self.n_hidden))]
 
     def state(self, tape: Tape, t: int) -> Views:
         return tape.hx[t, : self.n_hidden], tape.kept[tape.kept_row(t), 4]
 
     def step_views(self, tape: Tape, t: int, row: int) -> Views:
         H, N, kept, scratch = self.n_hidden, tape.n_sequences, tape.kept[row], tape.scratch
-        _, c = self.state(tape, t + 1)
+        W, (_, c), oifg = tape.W, self.state(tape, t + 1), kept[:4].reshape(4 * H, N)
         return (
-            tape.W, tape.half, scratch, scratch[0], scratch[1], tape.hx[t], tape.hx[t + 1, :H],
-            kept[:4].reshape(4 * H, N), kept[:3], kept[1:3], kept[3:5], kept[0], c, kept[5],
+            W.multiply, W.a, tape.half, scratch, scratch[0], scratch[1], tape.hx[t], tape.hx[t + 1, :H], W.out_of(oifg),
+            oifg, kept[:3], kept[1:3], kept[3:5], kept[0], c, kept[5],
         )  # fmt: skip
 
     @staticmethod
     def step(
-        W: FloatArray, half: FloatArray, products: FloatArray, ig: FloatArray, fc: FloatArray, hx: FloatArray,
-        h: FloatArray, a: FloatArray, oif: FloatArray, i_f: FloatArray, gc: FloatArray, o: FloatArray, c: FloatArray,
-        tanh_c: FloatArray,
+        multiply: Callable[..., Any], W: FloatArray, half: FloatArray, products: FloatArray, ig: FloatArray, fc: FloatArray,
+        hx: FloatArray, h: FloatArray, a: FloatArray, oifg: FloatArray, oif: FloatArray, i_f: FloatArray, gc: FloatArray,
+        o: FloatArray, c: FloatArray, tanh_c: FloatArray,
     ) -> None:  # fmt: skip
-        dot(W, hx, a)
-        tanh(a, a)
+        multiply(W, hx, a)
+        tanh(oifg, oifg)
         mul(oif, half, oif)
         add(oif, half, oif)
         mul(i_f, gc, products)
@@ -385,35 +407,34 @@ class LSTM(Cell):
 
     def adjoint_views(self, tape: Tape, t: int, row: int) -> Views:
         H, N, kept, adjoints = self.n_hidden, tape.n_sequences, tape.kept[t], tape.adjoints[row]
+        U, (dh, dc), products = tape.U, tape.dstate, tape.scratch
+        dh_dc, do, _, _, dg = adjoints
         return (
-            tape.Wt[:H], tape.one, *tape.dstate, tape.hx[t + 1, :H], kept[:3], *kept,
-            adjoints[1:].reshape(4 * H, N), adjoints[:2], adjoints[1:4], adjoints[2:], *adjoints,
+            U.multiply, U.a, U.out_of(dh), tape.one, products, products[0], dh, dc, tape.hx[t + 1, :H], kept[:3], kept[1:3],
+            kept[3:5], *kept[:4], kept[5], adjoints[1:].reshape(4 * H, N), adjoints[:2], adjoints[1:4], adjoints[2:4],
+            adjoints[2:], dh_dc, do, dg,
         )  # fmt: skip
 
     @staticmethod
     def adjoint(
-        U: FloatArray, one: FloatArray, dh: FloatArray, dc: FloatArray, h: FloatArray, oif: FloatArray, o: FloatArray,
-        i: FloatArray, f: FloatArray, g: FloatArray, c: FloatArray, tanh_c: FloatArray, da: FloatArray, by_dh: FloatArray,
-        doif: FloatArray, by_dc: FloatArray, dh_dc: FloatArray, do: FloatArray, di: FloatArray, df: FloatArray, dg: FloatArray,
+        multiply: Callable[..., Any], U: FloatArray, dh_before: FloatArray, one: FloatArray, products: FloatArray,
+        ig: FloatArray, dh: FloatArray, dc: FloatArray, h: FloatArray, oif: FloatArray, i_f: FloatArray, gc: FloatArray,
+        o: FloatArray, i: FloatArray, f: FloatArray, g: FloatArray, tanh_c: FloatArray, da: FloatArray, by_dh: FloatArray,
+        doif: FloatArray, dif: FloatArray, by_dc: FloatArray, dh_dc: FloatArray, do: FloatArray, dg: FloatArray,
     ) -> None:  # fmt: skip
         mul(h, tanh_c, dh_dc)
         sub(o, dh_dc, dh_dc)
         sub(one, oif, doif)
         mul(do, h, do)
-        mul(i, g, dg)
-        mul(di, dg, di)
-        mul(df, f, df)
-        mul(df, c, df)
-        mul(dg, g, dg)
+        mul(i_f, gc, products)
+        mul(dif, products, dif)
+        mul(ig, g, dg)
         sub(i, dg, dg)
         mul(by_dh, dh, by_dh)
         add(dc, dh_dc, dc)
         mul(by_dc, dc, by_dc)
         mul(dc, f, dc)
-        dot(U, da, dh)
-
-    def weight_gradient(self, da: FloatArray, hx: FloatArray, grads: Mapping[str, FloatArray], accumulate: Accumulate) -> None:
-        accumulate(da, hx, grads["weights"])
+        multiply(U, da, dh_before)
 
 
 CELLS: dict[str, type[Cell]] = {"rnn": Elman, "gru": GRU, "lstm": LSTM}

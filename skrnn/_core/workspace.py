@@ -15,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .blas import accumulate, accumulate_unlocked
+from .blas import StepProduct, address, gradient_product
 from .cells import Cell
 from .parameters import FloatArray, Shape
 
@@ -23,8 +23,10 @@ from .parameters import FloatArray, Shape
 BLOCK_ELEMENTS = 131072
 #: longest block: from here on, calls cost less than what they compute
 BLOCK_STEPS = 64
-#: columns (steps times sequences) below which a weight-gradient product would be too narrow to be fast
-BLOCK_COLUMNS = 256
+#: columns (steps times sequences), and multiplications, below which the product of one step is too small for a weight gradient
+#: to be fast: several steps are then copied side by side
+PRODUCT_COLUMNS = 32
+PRODUCT_OPERATIONS = 600_000
 #: elements of a state, and operations of the weight gradient of a block, from which a second thread pays: below, the threads
 #: wait for each other's calls
 LEAST_STATE = 8192
@@ -33,6 +35,8 @@ LEAST_OPERATIONS = 18_000_000
 CACHE_LINE = 64
 #: ``submit(function, *arguments)`` of an executor
 Submit: TypeAlias = "Callable[..., Future[None]]"
+#: a product, and the bytes from the first rows to the first of its two operands
+Product: TypeAlias = tuple[Callable[[int, int, int], None], int, int]
 
 
 def aligned_zeros(shape: Shape, dtype: DTypeLike) -> FloatArray:
@@ -79,18 +83,24 @@ class Tape:
         self.hx = aligned_zeros((T + 1, R, N), dtype)
         self.kept = aligned_zeros((T + 1 if training else 1, cell.n_kept, H, N), dtype)
         self.scratch = aligned_zeros((cell.n_scratch, H, N), dtype)
-        self.W = aligned_zeros((cell.n_rows * H, R), dtype)
+        self._weights = aligned_zeros((R, cell.n_rows * H), dtype)
+        n_recurrent = cell.n_recurrent * H
+        #: forward: the pre-activations that depend on h, and, in GRU, those that do not
+        self.W = StepProduct(aligned_zeros((n_recurrent, R), dtype), N)
+        self.V = StepProduct(aligned_zeros((cell.n_rows * H - n_recurrent, R - H), dtype), N)
         self.step_views = [cell.step_views(self, t, self.kept_row(t)) for t in range(T)]
         if training:
-            self.block = max(1, -(-BLOCK_COLUMNS // N), min(BLOCK_STEPS, BLOCK_ELEMENTS // (cell.n_adjoint * H * N)))
-            self.Wt = aligned_zeros((R, cell.n_rows * H), dtype)
+            block = max(1, min(BLOCK_STEPS, BLOCK_ELEMENTS // (cell.n_adjoint * H * N)))
+            columns = max(PRODUCT_COLUMNS, -(-PRODUCT_OPERATIONS // (R * cell.n_rows * H)))
+            self.product_steps = min(-(-columns // N), block)
+            self.block = block // self.product_steps * self.product_steps
+            #: back: to h
+            self.U = StepProduct(aligned_zeros((H, n_recurrent), dtype), N)
             self.dstate = aligned_zeros((cell.n_states, H, N), dtype)
-            is_large = H * N >= LEAST_STATE and 2 * self.W.size * self.block * N >= LEAST_OPERATIONS
-            self.submit = submit if is_large else None
-            self.accumulate = accumulate if self.submit is None else accumulate_unlocked
+            self.submit = submit if H * N >= LEAST_STATE else None
             self.adjoints = aligned_zeros((self.block * (1 if self.submit is None else 2), cell.n_adjoint, H, N), dtype)
-            self.flat = aligned_zeros(((cell.n_rows * H + R) * self.block * N,), dtype)
             self.adjoint_views = [cell.adjoint_views(self, t, t % len(self.adjoints)) for t in range(T)]
+            self.weight_gradient = WeightGradients(self)
             self.negligible = 1e8 * float(np.finfo(self.hx.dtype).tiny)
 
     def kept_row(self, t: int) -> int:
@@ -98,11 +108,15 @@ class Tape:
         return t if self.training else 0
 
     def load(self, weights: Mapping[str, FloatArray]) -> None:
-        """Take working copies of the weights, those of logistic gates halved: see ``cells``."""
-        self.cell.assemble(weights, self.W)
+        """Take working copies of the weights; going forward, those of logistic gates halved: see ``cells``."""
+        cell, H, every = self.cell, self.cell.n_hidden, self._weights
+        n_logistic, n_recurrent = cell.n_logistic * H, cell.n_recurrent * H
+        cell.assemble(weights, every)
+        self.W.rows[...] = every[:, :n_recurrent].T
+        self.W.rows[:n_logistic] *= self.half
+        self.V.rows[...] = every[H:, n_recurrent:].T
         if self.training:
-            self.Wt[...] = self.W.T
-        self.W[: self.cell.n_logistic * self.cell.n_hidden] *= self.half
+            self.U.rows[...] = every[:H, :n_recurrent]
 
     def states(self, start: int, stop: int) -> FloatArray:
         """Return the hidden states after each of some steps, a view (stop - start, H, N)."""
@@ -122,12 +136,66 @@ class Tape:
         first = start % len(self.adjoints)
         return self.adjoints[first : first + stop - start]
 
-    def flatten(self, start: int, stop: int) -> tuple[FloatArray, FloatArray]:
-        """Gradients of pre-activations and ``[h; 1; x]`` of a block of steps, as matrices (rows, steps * N)."""
-        (n_rows, R), N, n = self.W.shape, self.n_sequences, stop - start
-        da = self.flat[: n_rows * n * N].reshape(n_rows, n, N)
-        hx = self.flat[da.size : da.size + R * n * N].reshape(R, n, N)
-        gradients = self.adjoints_of(start, stop)[:, self.cell.gradient_rows]
-        da.reshape(self.cell.n_rows, -1, n, N)[...] = gradients.transpose(1, 2, 0, 3)
-        hx[...] = self.hx[start:stop].transpose(1, 0, 2)
-        return da.reshape(n_rows, -1), hx.reshape(R, -1)
+    def gradients_of(self, start: int, stop: int) -> FloatArray:
+        """Gradients of the pre-activations of the steps of one block, (stop - start, n_rows * H, N)."""
+        H, first = self.cell.n_hidden, self.cell.first_gradient
+        gradients = self.adjoints_of(start, stop)[:, first : first + self.cell.n_rows]
+        return gradients.reshape(stop - start, self.cell.n_rows * H, self.n_sequences)
+
+    def input_gradient(self, start: int, stop: int, out: FloatArray) -> None:
+        """Write the gradient of the inputs of the steps of one block, (stop - start, F, N)."""
+        np.matmul(self._weights[self.cell.n_hidden + 1 :], self.gradients_of(start, stop), out=out)
+
+
+class WeightGradients:
+    """Adds up a tape's weight gradients: step by step or, where that is too little at a time, several steps side by side.
+
+    Parameters
+    ----------
+    tape : Tape
+    """
+
+    def __init__(self, tape: Tape) -> None:
+        self.tape, self.terms = tape, tape.cell.weight_gradients()
+        self.dtype = tape.hx.dtype
+        self._hx, self._da = (address(rows, self.dtype) for rows in (tape.hx, tape.adjoints[0, tape.cell.first_gradient]))
+        self.n_steps = tape.product_steps
+        self._known: dict[int, list[Product]] = {}
+        if self.n_steps > 1:
+            n_rows = tape.cell.n_block + tape.cell.n_rows * tape.cell.n_hidden
+            self._side_by_side = aligned_zeros((n_rows * self.n_steps * tape.n_sequences,), self.dtype)
+
+    def add(self, start: int, stop: int, grads: Mapping[str, FloatArray]) -> None:
+        """Add those of the steps of one block to ``grads``, the last first."""
+        outs = [address(grads[term.name], self.dtype) for term in self.terms]
+        for first in range((stop - 1) // self.n_steps * self.n_steps, start - self.n_steps, -self.n_steps):
+            first, last = max(first, start), min(first + self.n_steps, stop)
+            n_columns = (last - first) * self.tape.n_sequences
+            hx, da = self._operands(first, last)
+            for (add, from_input, from_row), out in zip(self._products(n_columns), outs, strict=True):
+                add(hx + from_input, da + from_row, out)
+
+    def _products(self, n_columns: int) -> list[Product]:
+        """For matrices of so many columns: each product, and where in memory its operands begin after the first rows."""
+        if n_columns not in self._known:
+            row = n_columns * self.dtype.itemsize
+            self._known[n_columns] = [
+                (
+                    gradient_product((inputs.stop - inputs.start, rows.stop - rows.start), n_columns, self.dtype),
+                    inputs.start * row,
+                    rows.start * row,
+                )
+                for _, inputs, rows in self.terms
+            ]
+        return self._known[n_columns]
+
+    def _operands(self, start: int, stop: int) -> tuple[int, int]:
+        """Addresses of ``[h; 1; x]`` and of the gradients of the pre-activations, each (rows, steps * N)."""
+        tape, n = self.tape, stop - start
+        if n == 1:
+            return self._hx + start * tape.hx.strides[0], self._da + start % len(tape.adjoints) * tape.adjoints.strides[0]
+        hx, da = tape.hx[start:stop].transpose(1, 0, 2), tape.gradients_of(start, stop).transpose(1, 0, 2)
+        flat_hx = self._side_by_side[: hx.size]
+        flat_da = self._side_by_side[hx.size : hx.size + da.size]
+        flat_hx.reshape(hx.shape)[...], flat_da.reshape(da.shape)[...] = hx, da
+        return address(flat_hx, self.dtype), address(flat_da, self.dtype)

@@ -8,6 +8,7 @@ from _gradcheck import CELL_VARIANTS, TapeProblem
 
 from skrnn._core.cells import ACTIVATIONS, CELLS
 from skrnn._core.parameters import Layout
+from skrnn._core.workspace import WeightGradients
 
 every_cell = pytest.mark.parametrize("variant", CELL_VARIANTS)
 N_PARAMETERS = {"rnn": 3 * (3 + 1 + 2), "gru": 3 * 3 * (3 + 1 + 2) + 3, "lstm": 4 * 3 * (3 + 1 + 2)}
@@ -66,7 +67,7 @@ def assert_check_fails(variant, **options):
 #: what each adjoint reads of a step
 TERMS = {
     "gru": ("U", "one", "h", "z", "r", "m", "n"),
-    "lstm": ("U", "one", "h", "oif", "o", "i", "f", "g", "c", "tanh_c"),
+    "lstm": ("U", "one", "h", "oif", "i_f", "gc", "o", "i", "f", "g", "tanh_c"),
 }
 
 
@@ -76,7 +77,7 @@ def corrupt(monkeypatch, variant, changes):
     adjoint, names = cell.adjoint, list(signature(cell.adjoint).parameters)
 
     def corrupted(*views):
-        adjoint(*(changes.get(name, np.asarray)(view) for name, view in zip(names, views, strict=True)))
+        adjoint(*(changes.get(name, lambda unchanged: unchanged)(view) for name, view in zip(names, views, strict=True)))
 
     monkeypatch.setattr(cell, "adjoint", staticmethod(corrupted))
 
@@ -123,13 +124,14 @@ def test_the_check_sees_a_wrong_adjoint(variant, changes, monkeypatch):
 
 @every_cell
 def test_the_check_sees_a_weight_gradient_with_states_of_the_wrong_step(variant, monkeypatch):
-    cell = type(CELL_VARIANTS[variant](2, 3))
-    weight_gradient = cell.weight_gradient
+    add = WeightGradients.add
 
-    def corrupted(self, da, hx, grads, gemm):
-        N, H = 4, self.n_hidden  # columns of hx are steps times sequences
-        hx[:H, :-N] = hx[:H, N:].copy()
-        weight_gradient(self, da, hx, grads, gemm)
+    def corrupted(self, start, stop, grads):
+        H, hx = self.tape.cell.n_hidden, self.tape.hx
+        before = hx.copy()
+        hx[:-1, :H] = before[1:, :H]
+        add(self, start, stop, grads)
+        hx[...] = before
 
-    monkeypatch.setattr(cell, "weight_gradient", corrupted)
+    monkeypatch.setattr(WeightGradients, "add", corrupted)
     assert_check_fails(variant)

@@ -104,49 +104,60 @@ def test_every_array_has_the_dtype_and_float32_agrees_with_float64(variant, trai
 
 
 @every_cell
-def test_the_transposed_weights_of_the_adjoint_are_not_halved(variant):
+def test_only_the_weights_of_the_way_forward_are_halved(variant):
     tape = new_tape(variant)
     logistic = tape.cell.n_logistic * tape.cell.n_hidden
-    assert_array_equal(tape.Wt.T[:logistic], 2 * tape.W[:logistic])
-    assert_array_equal(tape.Wt.T[logistic:], tape.W[logistic:])
+    assert_array_equal(tape.U.rows.T[:logistic], 2 * tape.W.rows[:logistic, :H])
+    assert_array_equal(tape.U.rows.T[logistic:], tape.W.rows[logistic:, :H])
 
 
 @every_cell
-@pytest.mark.parametrize(("start", "stop"), [(0, 4), (4, 7), (5, 7), (2, 3)])
-def test_flatten_puts_the_steps_and_sequences_of_a_block_side_by_side(variant, start, stop, monkeypatch):
-    monkeypatch.setattr(workspace, "BLOCK_STEPS", 4)
-    monkeypatch.setattr(workspace, "BLOCK_COLUMNS", 1)
-    tape = new_tape(variant)
-    cell = tape.cell
-    assert tape.block == 4
-    tape.adjoints[...] = np.random.default_rng(1).standard_normal(tape.adjoints.shape)
-    da, hx = tape.flatten(start, stop)
-    assert da.shape == (cell.n_rows * H, (stop - start) * N)
-    assert hx.shape == (cell.n_block, (stop - start) * N)
-    assert_array_equal(tape.adjoints_of(start, stop), tape.adjoints[start % 4 :][: stop - start])
-    for t in range(start, stop):
-        columns = slice((t - start) * N, (t - start + 1) * N)
-        assert_array_equal(hx[:, columns], tape.hx[t])
-        gradients = tape.adjoints[t % 4, cell.gradient_rows]
-        assert_array_equal(da[:, columns], gradients.reshape(-1, N))
+@pytest.mark.parametrize(("start", "stop"), [(0, 6), (6, 7), (7, 12), (8, 9)])
+@pytest.mark.parametrize("columns", [1, 2 * N, 3 * N, 100 * N])
+def test_weight_gradients_of_some_steps_are_added(variant, start, stop, columns, monkeypatch):
+    monkeypatch.setattr(workspace, "BLOCK_STEPS", 6)
+    monkeypatch.setattr(workspace, "PRODUCT_COLUMNS", columns)
+    monkeypatch.setattr(workspace, "PRODUCT_OPERATIONS", 1)
+    tape = new_tape(variant, n_steps=12)
+    rng, cell = np.random.default_rng(1), tape.cell
+    assert tape.block == 6
+    assert tape.product_steps == min(-(-columns // N), 6)
+    tape.adjoints[...] = rng.standard_normal(tape.adjoints.shape)
+    tape.hx[...] = rng.standard_normal(tape.hx.shape)
+    before = {name: rng.standard_normal(shape) for name, shape in cell.shapes().items()}
+    grads = {name: grad.copy() for name, grad in before.items()}
+    tape.weight_gradient.add(start, stop, grads)
+    da = tape.adjoints[start % 6 :][: stop - start, cell.first_gradient :].reshape(stop - start, -1, N)
+    for name, inputs, rows in cell.weight_gradients():
+        expected = before[name] + np.einsum("trn,tan->ra", tape.hx[start:stop, inputs], da[:, rows])
+        np.testing.assert_allclose(grads[name], expected, rtol=1e-12, atol=1e-12)
+
+
+def test_a_gradient_of_another_dtype_or_order_is_refused():
+    tape = new_tape("lstm")
+    shape = tape.cell.shapes()["weights"]
+    for grad in (np.zeros(shape, np.float32), np.zeros(shape[::-1]).T):
+        with pytest.raises(ValueError, match="a C-contiguous array of float64 is needed"):
+            tape.weight_gradient.add(0, 1, {"weights": grad})
 
 
 @pytest.mark.parametrize(
-    ("n_sequences", "n_hidden", "block"),
+    ("n_sequences", "n_hidden", "block", "product_steps"),
     [
-        (1, 2, 128),  # wide enough for a matrix product
-        (32, 2, 64),  # BLOCK_STEPS
-        (64, 32, 32),  # a block of adjoints fills the cache
-        (512, 128, 1),  # a single step does
+        (1, 2, 64, 64),  # BLOCK_STEPS, all in one product
+        (32, 2, 64, 64),
+        (32, 32, 60, 6),  # whole products
+        (64, 32, 32, 3),  # a block of adjoints fills the cache
+        (512, 128, 1, 1),  # a single step does
     ],
 )
-def test_blocks_are_neither_too_narrow_nor_too_large(n_sequences, n_hidden, block, monkeypatch):
-    for name, value in {"BLOCK_ELEMENTS": 65536, "BLOCK_STEPS": 64, "BLOCK_COLUMNS": 128}.items():
+def test_blocks_and_products_are_neither_too_narrow_nor_too_large(n_sequences, n_hidden, block, product_steps, monkeypatch):
+    constants = {"BLOCK_ELEMENTS": 65536, "BLOCK_STEPS": 64, "PRODUCT_COLUMNS": 32, "PRODUCT_OPERATIONS": 200_000}
+    for name, value in constants.items():
         monkeypatch.setattr(workspace, name, value)
     tape = new_tape("rnn-tanh", n_sequences=n_sequences, n_steps=2, n_hidden=n_hidden)
-    assert tape.block == block
-    assert block * n_sequences >= 128
-    assert len(tape.adjoints) == block
+    assert (tape.block, tape.product_steps) == (block // product_steps * product_steps, product_steps)
+    assert len(tape.adjoints) == tape.block
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -52,7 +52,11 @@ class Table:
     def text(self, cells: list[str | float] | tuple[str | float, ...]) -> list[str]:
         """Return a row as text; figures have three digits where ``formats`` says nothing."""
         return [
-            cell if isinstance(cell, str) else format(cell, self.formats.get(column, "")) if column in self.formats else digits(cell)
+            cell
+            if isinstance(cell, str)
+            else format(cell, self.formats.get(column, ""))
+            if column in self.formats
+            else digits(cell)
             for column, cell in zip(self.columns, cells, strict=True)
         ]
 
