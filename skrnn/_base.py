@@ -223,7 +223,7 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
             sequences = self._check_X(X, reset=not goes_on)
             network, data = self._problem(sequences, encode(y, sequences, goes_on), sample_weight)
             network.submit = submit
-            if incremental and submit is None and len(sequences.values) * network.n_state_units <= SMALL_CHUNK:
+            if incremental and len(sequences.values) * network.n_state_units <= SMALL_CHUNK:
                 network.share_workspaces(self._kept_network(network.architecture))
             stream = self._resume_stream(sequences) if incremental and self.stateful else None
             if stream is None or stream.state is None:

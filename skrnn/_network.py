@@ -222,7 +222,7 @@ class Network:
         """
         weights = self._parameters_of(theta)
         stack, readout = self._workspace(batch.n_sequences, batch.n_steps, theta.dtype, training=False, part=part)
-        stack.load(weights.by_cell)
+        stack.load(weights.by_cell, theta)
         for start, stop in run(stack, batch, 0, batch.n_steps, initial):
             readout.predict(stack, batch, start, stop, weights.readout, out)
         return stack.state(stop - start)
@@ -230,7 +230,7 @@ class Network:
     def hidden_states(self, theta: FloatArray, batch: Batch) -> FloatArray:
         """States of the last layer after every step, (n_steps, directions * H, N), in the order of the batch's steps."""
         stack, _ = self._workspace(batch.n_sequences, batch.n_steps, theta.dtype, training=False)
-        stack.load(self._parameters_of(theta).by_cell)
+        stack.load(self._parameters_of(theta).by_cell, theta)
         H = self.architecture.hidden_layer_sizes[-1]
         out = np.empty((batch.n_steps, self.n_directions * H, batch.n_sequences), theta.dtype)
         for start, stop in run(stack, batch, 0, batch.n_steps):

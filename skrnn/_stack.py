@@ -48,17 +48,26 @@ class Stack:
         self.n_sequences, self.n_steps, self.dtype = n_sequences, n_steps, np.dtype(dtype)
         self.tapes = [[Tape(cell, n_sequences, n_steps, dtype, training=training) for cell in layer] for layer in cells]
         self.all_tapes = [tape for tapes in self.tapes for tape in tapes]
+        self._loaded: FloatArray | None = None
         if training:
             self.dx = [
                 [np.empty((n_steps, cell.n_features, n_sequences), dtype) for cell in layer] if number else []
                 for number, layer in enumerate(cells)
             ]
 
-    def load(self, weights: ByCell) -> None:
-        """Take the weights into the tapes."""
+    def load(self, weights: ByCell, vector: FloatArray | None = None) -> None:
+        """Take the weights into the tapes; given the vector that they are views of, only if it changed since the last time.
+
+        To compare is cheaper than to load, which counts where one step is predicted after the other.
+        """
+        if vector is not None and self._loaded is not None and np.array_equal(vector, self._loaded):
+            return
+        self._loaded = None
         for tapes, of_layer in zip(self.tapes, weights, strict=True):
             for tape, of_cell in zip(tapes, of_layer, strict=True):
                 tape.load(of_cell)
+        if vector is not None:
+            self._loaded = vector.copy()
 
     # ---------------------------------------------------------------- states
 

@@ -207,9 +207,9 @@ class Batch:
         self.index, self.lengths, self.n_steps = index, lengths, int(lengths[0])
         self.is_ragged = len(runs) > 1
         self.entries, self.exits = [(0, slice(0, self.n_sequences))], []
-        if every_step:
+        if self.is_ragged and every_step:
             self.exits = [(int(lengths[run.start]), run) for run in runs[:0:-1]]
-        else:
+        elif self.is_ragged:
             self.entries = [(self.n_steps - int(lengths[run.start]), run) for run in runs]
         self._y, self._weight = y, weight
         self._step_weights = weight is not None and len(weight) > len(sequences)

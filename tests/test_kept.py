@@ -14,6 +14,7 @@ from sklearn.base import clone
 
 from skrnn import RNNClassifier, RNNRegressor, _base
 from skrnn._core.cells import CELLS
+from skrnn._core.workspace import Tape
 from skrnn._network import Network
 
 pytestmark = pytest.mark.filterwarnings("ignore:Maximum iterations:sklearn.exceptions.ConvergenceWarning")
@@ -46,8 +47,9 @@ def afresh(estimator):
 def assert_same(estimator, other):
     assert_array_equal(estimator._theta, other._theta)
     assert estimator.loss_curve_ == other.loss_curve_
-    X = chunk(estimator, 99, 2, 3)["X"]
-    assert_array_equal(estimator.predict(X), other.predict(X))
+    for n_sequences in (2, N):
+        X = chunk(estimator, 99, n_sequences, 3)["X"]
+        assert_array_equal(estimator.predict(X), other.predict(X))
 
 
 @both
@@ -145,9 +147,31 @@ def test_weights_that_are_written_to_are_used(cell):
     for view in views.values():
         view += 0.1
     assert (estimator.predict(X) != before).all()
+    for sign in (-1, 1):
+        view += sign * 0.1  # of one array alone
+        assert_array_equal(estimator.predict(X), afresh(estimator).predict(X))
     other = afresh(estimator)
     assert_array_equal(estimator.predict(X), other.predict(X))
     assert_same(estimator.partial_fit(**chunk(estimator, 2)), other.partial_fit(**chunk(other, 2)))
+
+
+def test_weights_that_were_loaded_in_part_are_loaded_again(monkeypatch):
+    estimator = new().partial_fit(**chunk(new(), 0))
+    X, load, n_loaded = chunk(estimator, 1)["X"][:1], Tape.load, []
+    estimator.predict(X)
+    estimator.partial_fit(**chunk(estimator, 1))
+
+    def interrupted(tape, weights):
+        load(tape, weights)
+        n_loaded.append(tape)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Tape, "load", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        estimator.predict(X)
+    monkeypatch.undo()
+    assert len(n_loaded) == 1
+    assert_array_equal(estimator.predict(X), afresh(estimator).predict(X))
 
 
 @both
@@ -240,3 +264,22 @@ def test_buffers_are_made_once_for_chunks_of_one_size():
     (workspace,) = estimator._kept.network._workspaces[0].values()
     estimator.partial_fit(**chunk(estimator, 1))
     assert list(estimator._kept.network._workspaces[0].values()) == [workspace]
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2], [False, True], ["a", "b", "c"]], ids=["int", "bool", "str"])
+def test_labels_may_come_in_another_form_in_the_next_call(labels):
+    X, y = chunk(new(), 0)["X"], np.array(labels)[np.arange(N) % len(labels)]
+    estimator, other = (new(RNNClassifier).partial_fit(X, y, classes=labels) for _ in range(2))
+    assert_same(estimator.partial_fit(X, y), other.partial_fit(X, y.tolist()))
+    for wrong in (y[:-1], np.array([*y[:-1], "d"])):
+        with pytest.raises(ValueError, match=r"inconsistent numbers|y has classes"):
+            estimator.partial_fit(X, wrong)
+    assert_same(estimator, other)
+
+
+@pytest.mark.parametrize("wrong", [[0, 1, 2, 3, 4, 5], [-1, 0, 1, 2, 0, 1]])
+def test_an_unknown_class_is_refused_in_later_calls(wrong):
+    estimator = new(RNNClassifier)
+    estimator.partial_fit(**chunk(estimator, 0))
+    with pytest.raises(ValueError, match="y has classes"):
+        estimator.partial_fit(chunk(estimator, 0)["X"], np.array(wrong))
