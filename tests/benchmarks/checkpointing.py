@@ -42,7 +42,7 @@ def tables(options: argparse.Namespace) -> Iterator[Table]:
         "checkpointing",
         "The price of checkpointing",
         ["cell", "sequences", "steps", "units", "dtype", "target", "kept, ms", "auto, ms", "auto / kept"],
-        caption=f"Median milliseconds of one loss and gradient, {FEATURES} features, one thread: all activations kept, and with "
+        caption=f"Median milliseconds of one loss and gradient, {FEATURES} features, one thread: all activations kept, or "
         'checkpoint_interval="auto", which runs every step forward twice.',
         formats={"auto / kept": ".2f"},
     )

@@ -49,8 +49,8 @@ def tables(options: argparse.Namespace) -> Iterator[Table]:
         ["steps", "activations", "growth, MiB", "input, MiB", "seconds"],
         caption=f"One epoch of an LSTM with {options.units} units on {options.sequences} sequences with one feature, "
         f'{options.dtype}, target: {options.target.replace("_", " ")}. Activations: all kept; checkpoint_interval="auto"; or '
-        "truncation_length=200. Each row is one run in a process of its own, and growth is by how much more memory that process "
-        "needed than before it began to fit.",
+        "truncation_length=200. Each row is one run in a process of its own, and growth is by how much more memory it needed "
+        "than before it began to fit.",
     )
     for n_steps, activations in POINTS:
         table.add(n_steps, activations, *in_own_process(measure, n_steps, PARAMETERS[activations], options))
