@@ -24,7 +24,10 @@ def fitted(cell: str, n_features: int, n_units: int) -> RNNRegressor:
     """An estimator that has seen a little noise."""
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((2, 3, n_features), np.float32), rng.standard_normal((2, 3), np.float32)
-    reg = RNNRegressor(hidden_layer_sizes=n_units, cell=cell, return_sequences=True, max_iter=1, learning_rate="cosine")
+    reg = RNNRegressor(
+        hidden_layer_sizes=n_units, cell=cell, return_sequences=True, max_iter=1, learning_rate="cosine",
+        learning_rate_init=0.1, random_state=0,
+    )  # fmt: skip
     return reg.fit(X, y)
 
 
