@@ -25,8 +25,8 @@ def regression(
 ) -> Problem:
     """One recurrent layer, and one number to be predicted a sequence or a step; ``unrolling`` is that of the network."""
     rng = np.random.default_rng(0)
-    sequences = Sequences(rng.standard_normal((N * T, F), np.float32).astype(dtype, copy=False), np.full(N, T))
-    y = rng.standard_normal((1, N * T if every_step else N)).astype(dtype)
+    sequences = Sequences(rng.standard_normal((N * T, F), dtype), np.full(N, T))
+    y = rng.standard_normal((1, N * T if every_step else N), dtype)
     architecture = Architecture(F, (H,), cell, "tanh", False, ("last",), 1, every_step)
     network = Network(architecture, SquaredError(), unrolling=Unrolling(**unrolling))
     theta = network.initialize(

@@ -147,8 +147,8 @@ def of_threads(n_threads: int, seconds: float) -> Table:
         f"Prediction, {n_threads} thread" + "s" * (n_threads > 1),
         ["cell", "sequences", "units", "lengths", "skrnn, ms", *(part for peer in PEERS for part in (f"{peer}, ms", "ratio"))],
         caption=f"Median milliseconds of predict_proba on {N_STEPS} steps (ragged: 10 to 200) of {N_FEATURES} features, "
-        f"{N_CLASSES} classes, float32, and ratios to skrnn; two-way is bidirectional=True. skrnn takes (N, T, F) or a list "
-        "and checks it. The others have the same weights and predictions, tensors ready in the layout that suits them, sorted by "
+        f"{N_CLASSES} classes, float32, and ratios to skrnn; two-way is bidirectional=True. skrnn takes an array or list and "
+        "checks it. The others have the same weights and predictions, tensors ready in the layout that suits them, sorted by "
         "length and padded, and chunks of 256, of 1,024, or the whole, whichever is fastest.",
         formats={"ratio": ".2f"},
     )
