@@ -1,0 +1,173 @@
+"""What one ``fit`` spends its time on, phase by phase, and the least that it could take.
+
+    python tests/benchmarks/phases.py
+
+Timers around the functions of the coarser phases give the time of each. What the loops over time do is told apart by
+leaving parts of it out: the fit is run again with the element-wise functions that the cells call replaced by one that does
+nothing, and with their matrix products replaced, too. So a phase is its calls and what they compute, and "loops" is what is
+left: Python between the calls, and the calls of a function that does nothing. All these fits take turns; figures are
+medians.
+
+The floor is the bare matrix products and tanh calls of the same shapes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from unittest.mock import Mock, patch
+
+import numpy as np
+from _common import CELLS, Table, main, medians
+from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
+
+from skrnn import RNNClassifier, _training
+from skrnn._core import bptt, cells
+from skrnn._optim.solvers import Solver
+from skrnn._readout import PooledReadout
+from skrnn.sequences import Batch
+
+#: name -> sequences of a minibatch, steps, features, hidden units; epochs
+SIZES = {"small": (32, 50, 8, 32, 20), "medium": (200, 100, 12, 64, 5), "large": (128, 100, 64, 256, 3)}
+BATCHES, N_CLASSES = 4, 9
+#: what is timed: owner, attribute, phase
+TIMED = [
+    (Batch, "pack", "packing"),
+    (bptt, "forward", "through time"),
+    (bptt, "backward", "through time"),
+    (bptt, "add_weight_gradient", "weight gradients"),
+    (PooledReadout, "loss_and_gradient", "readout and loss"),
+    (_training, "clip", "clipping and Adam"),
+    (Solver, "step", "clipping and Adam"),
+]
+ELEMENT_WISE = [name for name, value in vars(cells).items() if isinstance(value, np.ufunc)]
+PHASES = (
+    "packing", "products", "element-wise", "loops", "weight gradients", "readout and loss", "clipping and Adam", "rest",
+)  # fmt: skip
+
+
+def timed(function: Callable, phase: str, spent: Counter) -> Callable:
+    """The function, whose time is added to that of the phase."""
+
+    def call(*args, **kwargs):
+        begin = time.perf_counter()
+        result = function(*args, **kwargs)
+        spent[phase] += time.perf_counter() - begin
+        return result
+
+    return call
+
+
+def nothing(*_args, **_kwargs) -> None:
+    """Do nothing."""
+
+
+def spent_in(fit: Callable[[], object], without: list[str]) -> Counter:
+    """Run a fit, without some functions of the cells; seconds of its phases, and of the whole."""
+    spent: Counter = Counter()
+    with ExitStack() as stack:
+        for owner, attribute, phase in TIMED:
+            stack.enter_context(patch.object(owner, attribute, timed(getattr(owner, attribute), phase, spent)))
+        for name in without:
+            stack.enter_context(patch.object(cells, name, nothing))
+        if without:  # an Elman cell is given its activation
+            stack.enter_context(patch.dict(cells.ACTIVATIONS, tanh=(nothing, cells.ACTIVATIONS["tanh"][1])))
+        timed(fit, "whole", spent)()
+    spent["through time"] -= spent["weight gradients"]  # which are added on the way back
+    return spent
+
+
+def check(fit: Callable[[], object]) -> None:
+    """Raise if the cells don't call what is replaced."""
+    for name in ("dot", "mul"):
+        with patch.object(cells, name, Mock(wraps=getattr(cells, name))) as function:
+            fit()
+        if not function.called:
+            raise RuntimeError(f"The cells don't call {name} by this name, so it can't be left out.")
+
+
+def milliseconds(fit: Callable[[], object], seconds: float) -> dict[str, float]:
+    """Median milliseconds of each phase of a fit."""
+    check(fit)
+    variants = {"whole": [], "products": ELEMENT_WISE, "loops": [*ELEMENT_WISE, "dot"]}
+    measured: dict[str, list[Counter]] = {name: [] for name in variants}
+    start = time.perf_counter()
+    while time.perf_counter() - start < seconds * len(variants) or len(measured["whole"]) < 5:
+        for name, without in variants.items():
+            measured[name].append(spent_in(fit, without))
+
+    def median(variant: str, phase: str) -> float:
+        return 1e3 * float(np.median([spent[phase] for spent in measured[variant]]))
+
+    all_three, products, loops = (median(name, "through time") for name in variants)
+    of_phases = {phase: median("whole", phase) for _, _, phase in TIMED}
+    del of_phases["through time"]
+    of_phases |= {"products": products - loops, "element-wise": all_three - products, "loops": loops}
+    return of_phases | {"rest": median("whole", "whole") - sum(of_phases.values())}
+
+
+def floor(cell: str, N: int, T: int, F: int, H: int) -> Callable[[], None]:
+    """The matrix products and tanh calls of one training step in their sizes: on and back through time, weight gradient."""
+    rng, gates = np.random.default_rng(0), {"rnn": 1, "gru": 3, "lstm": 4}[cell]
+    W, U, hx, states, dh, da, inputs, gradient = (
+        rng.standard_normal(shape, np.float32)
+        for shape in (
+            (gates * H, H + 1 + F), (H, gates * H), (H + 1 + F, N), ((gates + (cell == "lstm")) * H, N), (H, N),
+            (gates * H, T * N), (H + 1 + F, T * N), (gates * H, H + 1 + F),
+        )
+    )  # fmt: skip
+    a = states[: gates * H]
+
+    def run() -> None:
+        for _ in range(T):
+            np.dot(W, hx, a)
+            np.tanh(states, states)
+            np.dot(U, a, dh)
+        np.dot(da, inputs.T, gradient)
+
+    return run
+
+
+def tables(options: argparse.Namespace) -> Iterator[Table]:
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    for name, size in SIZES.items():
+        yield of_size(name, *size, options.seconds)
+
+
+def of_size(name: str, N: int, T: int, F: int, H: int, epochs: int, seconds: float) -> Table:
+    rng, n_sequences = np.random.default_rng(0), N * BATCHES
+    X, y = rng.standard_normal((n_sequences, T, F), np.float32), np.arange(n_sequences) % N_CLASSES
+    table = Table(
+        f"phases_{name}",
+        f"Where the time goes: {name}",
+        ["phase", *(column for cell in CELLS for column in (f"{cell}, ms", "%"))],
+        caption=f"Milliseconds of a training step within a fit of {epochs} epochs with {BATCHES} minibatches of {N} sequences, "
+        f"{T} steps, {F} features, {H} units, float32, one thread. Products and element-wise work are those of the steps, on "
+        "and back through time; the rest is what is done once a fit (validation, buffers), and Python. The floor is the bare "
+        "matrix products and tanh calls.",
+        formats={"%": ".0f"},
+    )
+    of_cells, floors = {}, {}
+    for cell in CELLS:
+        clf = RNNClassifier(hidden_layer_sizes=H, cell=cell, batch_size=N, max_iter=epochs, random_state=0)
+        of_fit = milliseconds(partial(clf.fit, X, y), seconds)
+        of_cells[cell] = {phase: figure / (BATCHES * epochs) for phase, figure in of_fit.items()}
+        with threadpool_limits(1, user_api="blas"):
+            floors[cell] = 1e3 * medians({cell: floor(cell, N, T, F, H)}, seconds)[cell]
+    wholes = {cell: sum(of_cells[cell].values()) for cell in CELLS}
+    rows = {phase: {cell: of_cells[cell][phase] for cell in CELLS} for phase in PHASES} | {"fit": wholes, "floor": floors}
+    for phase, row in rows.items():
+        table.add(phase, *(figure for cell in CELLS for figure in (row[cell], 100 * row[cell] / wholes[cell])))
+    ratios = ", ".join(f"{cell} {wholes[cell] / floors[cell]:.2f}" for cell in CELLS)
+    table.note(f"A fit takes, times the floor: {ratios}.")
+    return table
+
+
+if __name__ == "__main__":
+    main(tables, argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter))
