@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -71,7 +71,7 @@ def figures_and_memory(cell: str, N: int, T: int, H: int, unrolling: dict[str, o
     return *figures(problem, seconds), peak() - before
 
 
-def over_steps(seconds: float) -> Table:
+def over_steps(steps: Sequence[int], seconds: float) -> Table:
     N = H = 32
     table = Table(
         "growth_steps",
@@ -86,19 +86,19 @@ def over_steps(seconds: float) -> Table:
         changes = []
         for cell in CELLS:
             of_steps: dict[int, tuple[float, ...]] = {}
-            for T in (T for T in STEPS if T >= least_steps):
+            for T in (T for T in steps if T >= least_steps):
                 if of_steps and of_steps[max(of_steps)][-1] * T / max(of_steps) > MOST_MIB:
                     break
                 of_steps[T] = in_own_process(figures_and_memory, cell, N, T, H, unrolling, seconds)
                 table.add(cell, name, T, *of_steps[T])
-            shorter, longer = sorted(of_steps)[-2:]
+            *_, shorter, longer = max(of_steps), *sorted(of_steps)
             time, memory = (of_steps[longer][k] / of_steps[shorter][k] for k in (0, -1))
             changes.append(f"{cell} from {shorter:,} to {longer:,} {time:.1f} times the time and {memory:.1f} times the memory")
         table.note(f"Activations {name}: {'; '.join(changes)}.")
     return table
 
 
-def in_this_process(table: Table, size: str, sizes: tuple[int, ...], fixed: dict[str, int], seconds: float) -> Table:
+def in_this_process(table: Table, size: str, sizes: Sequence[int], fixed: dict[str, int], seconds: float) -> Table:
     """Fill a table of training steps with one size varied; the note compares the two largest."""
     changes = []
     for cell in CELLS:
@@ -112,7 +112,7 @@ def in_this_process(table: Table, size: str, sizes: tuple[int, ...], fixed: dict
     return table
 
 
-def over_sequences(seconds: float) -> Table:
+def over_sequences(sequences: Sequence[int], seconds: float) -> Table:
     fixed = {"T": 50, "H": 64}
     table = Table(
         "growth_sequences",
@@ -122,10 +122,10 @@ def over_sequences(seconds: float) -> Table:
         "calls cost more than what they compute, so a few more take little more time; with very many, the states of a step no "
         "longer fit into the caches.".format(**fixed),
     )
-    return in_this_process(table, "N", SEQUENCES, fixed, seconds)
+    return in_this_process(table, "N", sequences, fixed, seconds)
 
 
-def over_units(seconds: float) -> Table:
+def over_units(units: Sequence[int], seconds: float) -> Table:
     fixed = {"N": 32, "T": 50}
     table = Table(
         "growth_units",
@@ -135,7 +135,7 @@ def over_units(seconds: float) -> Table:
         "of the units, the rest with the units, and the number of calls not at all: so time grows slowly at first and faster "
         "later.".format(**fixed),
     )
-    return in_this_process(table, "H", UNITS, fixed, seconds)
+    return in_this_process(table, "H", units, fixed, seconds)
 
 
 def regressor(cell: str, n_units: int, n_epochs: int) -> RNNRegressor:
@@ -145,7 +145,7 @@ def regressor(cell: str, n_units: int, n_epochs: int) -> RNNRegressor:
     )  # fmt: skip
 
 
-def over_epochs(seconds: float) -> Table:
+def over_epochs(epochs: Sequence[int], seconds: float) -> Table:
     N, T, H = 256, 50, 64
     table = Table(
         "growth_epochs",
@@ -156,19 +156,20 @@ def over_epochs(seconds: float) -> Table:
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((N, T, F), np.float32), rng.standard_normal(N, np.float32)
     for cell in CELLS:
-        times = medians({n: partial(regressor(cell, H, n).fit, X, y) for n in EPOCHS}, seconds)
+        times = medians({n: partial(regressor(cell, H, n).fit, X, y) for n in epochs}, seconds)
         for n, of_fit in times.items():
             table.add(cell, n, 1e3 * of_fit, 1e3 * of_fit / n)
-        slope = (times[EPOCHS[-1]] - times[EPOCHS[0]]) / (EPOCHS[-1] - EPOCHS[0])
-        share = (times[EPOCHS[0]] - slope * EPOCHS[0]) / slope
+        slope = (times[epochs[-1]] - times[epochs[0]]) / (epochs[-1] - epochs[0])
+        share = (times[epochs[0]] - slope * epochs[0]) / slope
         table.note(f"{cell}: an epoch more takes {1e3 * slope:.1f} ms; what is done once takes {share:.2f} epochs' time.")
     return table
 
 
 def tables(options: argparse.Namespace) -> Iterator[Table]:
     warnings.simplefilter("ignore", ConvergenceWarning)
-    for over in (over_steps, over_sequences, over_units, over_epochs):
-        yield over(options.seconds)
+    largest = -2 if options.quick else None
+    for over, sizes in ((over_steps, STEPS), (over_sequences, SEQUENCES), (over_units, UNITS), (over_epochs, EPOCHS)):
+        yield over(sizes[:largest], options.seconds)
 
 
 if __name__ == "__main__":

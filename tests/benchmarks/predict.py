@@ -30,6 +30,7 @@ POINTS = [
     (1, 128, EQUAL), (1_000, 128, EQUAL), (1_000, 64, RAGGED), (1_000, 64, BIDIRECTIONAL),
 ]  # fmt: skip
 CHUNKS = (256, 1024)
+COLUMNS = [column for peer in PEERS for column in (f"{peer}, ms", f"{peer} / skrnn")]
 #: which way of calling it, and the call, which returns probabilities
 Candidates = dict[str, Callable[[], np.ndarray]]
 
@@ -66,7 +67,7 @@ def fitted(cell: str, n_units: int, bidirectional: bool, n_threads: int) -> RNNC
     rng = np.random.default_rng(1)
     clf = RNNClassifier(
         hidden_layer_sizes=n_units, cell=cell, bidirectional=bidirectional, max_iter=1, learning_rate="cosine",
-        learning_rate_init=0.1, n_jobs=n_threads, random_state=0,
+        learning_rate_init=0.01, n_jobs=n_threads, random_state=0,
     )  # fmt: skip
     return clf.fit(rng.standard_normal((90, 10, N_FEATURES), np.float32), np.arange(90) % N_CLASSES)
 
@@ -138,22 +139,22 @@ def fastest(candidates: Candidates, expected: np.ndarray) -> str:
 
 def tables(options: argparse.Namespace) -> Iterator[Table]:
     for n_threads in options.threads:
-        yield of_threads(n_threads, options.seconds)
+        yield of_threads(n_threads, POINTS[::3] if options.quick else POINTS, options.seconds)
 
 
-def of_threads(n_threads: int, seconds: float) -> Table:
+def of_threads(n_threads: int, points: list[tuple[int, int, str]], seconds: float) -> Table:
     table = Table(
         f"predict_{n_threads}",
         f"Prediction, {n_threads} thread" + "s" * (n_threads > 1),
-        ["cell", "sequences", "units", "lengths", "skrnn, ms", *(part for peer in PEERS for part in (f"{peer}, ms", "ratio"))],
+        ["cell", "sequences", "units", "lengths", "skrnn, ms", *COLUMNS],
         caption=f"Median milliseconds of predict_proba on {N_STEPS} steps (ragged: 10 to 200) of {N_FEATURES} features, "
         f"{N_CLASSES} classes, float32, and ratios to skrnn; two-way is bidirectional=True. skrnn takes an array or list and "
         "checks it. The others have the same weights and predictions, tensors ready in the layout that suits them, sorted by "
         "length and padded, and chunks of 256, of 1,024, or the whole, whichever is fastest.",
-        formats={"ratio": ".2f"},
+        formats=dict.fromkeys(COLUMNS[1::2], ".2f"),
     )
     ways: dict[str, list[str]] = {peer: [] for peer in PEERS}
-    for n_sequences, n_units, form in POINTS:
+    for n_sequences, n_units, form in points:
         for cell in CELLS:
             clf, data = fitted(cell, n_units, form == BIDIRECTIONAL, n_threads), new_data(n_sequences, form)
             calls = {"skrnn": partial(clf.predict_proba, data.as_input())}
