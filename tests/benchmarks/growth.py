@@ -91,10 +91,14 @@ def over_steps(steps: Sequence[int], seconds: float) -> Table:
                     break
                 of_steps[T] = in_own_process(figures_and_memory, cell, N, T, H, unrolling, seconds)
                 table.add(cell, name, T, *of_steps[T])
-            *_, shorter, longer = max(of_steps), *sorted(of_steps)
-            time, memory = (of_steps[longer][k] / of_steps[shorter][k] for k in (0, -1))
-            changes.append(f"{cell} from {shorter:,} to {longer:,} {time:.1f} times the time and {memory:.1f} times the memory")
-        table.note(f"Activations {name}: {'; '.join(changes)}.")
+            if len(of_steps) > 1:
+                shorter, longer = sorted(of_steps)[-2:]
+                time, memory = (of_steps[longer][k] / of_steps[shorter][k] for k in (0, -1))
+                changes.append(
+                    f"{cell} from {shorter:,} to {longer:,} {time:.1f} times the time, {memory:.1f} times the memory"
+                )
+        if changes:
+            table.note(f"Activations {name}: {'; '.join(changes)}.")
     return table
 
 
