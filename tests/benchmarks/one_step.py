@@ -19,6 +19,8 @@ from skrnn import RNNRegressor
 from skrnn._core import bptt
 from skrnn.sequences import Batch, Sequences
 
+NAMES = ["step", "core", "predict"]
+
 
 def fitted(cell: str, n_features: int, n_units: int) -> RNNRegressor:
     """An estimator that has seen a little noise."""
@@ -94,15 +96,16 @@ def tables(options: argparse.Namespace) -> Iterator[Table]:
     table = Table(
         "one_step",
         "One step of one sequence",
-        ["cell", "step", "core", "predict", *PEERS],
+        ["cell", *NAMES, *PEERS, *(f"{peer} / skrnn" for peer in PEERS)],
         caption=f"Median microseconds of a step with its state carried on: {options.features} features, {options.units} units, "
         "float32, one thread. Of this package: the cell alone; the core (cell, state and readout); and predict with "
         "initial_state and return_state, which checks its input and loads the weights each time. The others are called from "
-        "Python too, with input ready in their form, and give the same predictions.",
+        "Python too, with input ready in their form, and give the same predictions; ratios are to predict.",
+        formats={f"{peer} / skrnn": ".2f" for peer in PEERS},
     )
     for cell in CELLS:
         times = medians(competitors(cell, options.features, options.units), options.seconds)
-        table.add(cell, *(1e6 * times[name] for name in table.columns[1:]))
+        table.add(cell, *(1e6 * times[name] for name in NAMES + PEERS), *(times[peer] / times["predict"] for peer in PEERS))
     yield table
 
 

@@ -24,6 +24,7 @@ from unittest.mock import Mock, patch
 
 import numpy as np
 from _common import CELLS, Table, main, medians
+from _peers import N_CLASSES, Net, floor
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
@@ -36,7 +37,7 @@ from skrnn.sequences import Batch
 
 #: name -> sequences of a minibatch, steps, features, hidden units; epochs
 SIZES = {"small": (32, 50, 8, 32, 20), "medium": (200, 100, 12, 64, 5), "large": (128, 100, 64, 256, 3)}
-BATCHES, N_CLASSES = 4, 9
+BATCHES = 4
 #: what is timed: owner, attribute, phase
 TIMED = [
     (Batch, "pack", "packing"),
@@ -141,28 +142,6 @@ def milliseconds(fit: Callable[[], object], seconds: float) -> dict[str, float]:
     return of_phases | {"rest": median(whole, "whole") - sum(of_phases.values())}
 
 
-def floor(cell: str, N: int, T: int, F: int, H: int) -> Callable[[], None]:
-    """The matrix products and tanh calls of one training step in their sizes: on and back through time, weight gradient."""
-    rng, gates = np.random.default_rng(0), {"rnn": 1, "gru": 3, "lstm": 4}[cell]
-    W, U, hx, states, dh, da, inputs, gradient = (
-        rng.standard_normal(shape, np.float32)
-        for shape in (
-            (gates * H, H + 1 + F), (H, gates * H), (H + 1 + F, N), ((gates + (cell == "lstm")) * H, N), (H, N),
-            (gates * H, T * N), (H + 1 + F, T * N), (gates * H, H + 1 + F),
-        )
-    )  # fmt: skip
-    a = states[: gates * H]
-
-    def run() -> None:
-        for _ in range(T):
-            np.dot(W, hx, a)
-            np.tanh(states, states)
-            np.dot(U, a, dh)
-        np.dot(da, inputs.T, gradient)
-
-    return run
-
-
 def tables(options: argparse.Namespace) -> Iterator[Table]:
     warnings.simplefilter("ignore", ConvergenceWarning)
     for name, size in list(SIZES.items())[: 1 if options.quick else None]:
@@ -188,7 +167,7 @@ def of_size(name: str, N: int, T: int, F: int, H: int, epochs: int, seconds: flo
         of_fit = milliseconds(partial(clf.fit, X, y), seconds)
         of_cells[cell] = {phase: figure / (BATCHES * epochs) for phase, figure in of_fit.items()}
         with threadpool_limits(1, user_api="blas"):
-            floors[cell] = 1e3 * medians({cell: floor(cell, N, T, F, H)}, seconds)[cell]
+            floors[cell] = 1e3 * medians({cell: floor(Net(cell, F, H), N, T)}, seconds)[cell]
     wholes = {cell: sum(of_cells[cell].values()) for cell in CELLS}
     rows = {phase: {cell: of_cells[cell][phase] for cell in CELLS} for phase in PHASES} | {"fit": wholes, "floor": floors}
     for phase, row in rows.items():

@@ -17,12 +17,13 @@ from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
-from _common import CELLS, Table, geometric_mean, main, medians
+from _common import CELLS, Table, main, medians
 from _inference_peers import PEERS, onnx_call, torch_layers
+from _peers import N_CLASSES, compare
 
 from skrnn import RNNClassifier
 
-N_STEPS, N_FEATURES, N_CLASSES = 100, 12, 9
+N_STEPS, N_FEATURES = 100, 12
 EQUAL, RAGGED, BIDIRECTIONAL = "equal", "ragged", "two-way"
 #: sequences, hidden units, form
 POINTS = [
@@ -172,18 +173,11 @@ def of_threads(n_threads: int, points: list[tuple[int, int, str]], seconds: floa
 
 def add_notes(table: Table, ways: dict[str, list[str]]) -> None:
     """Say where others are ahead, and how they were called."""
-    for number, peer in enumerate(PEERS):
-        ratios = [row[6 + 2 * number] for row in table.rows]
-        least, mean, most = (f"{ratio:.2f}" for ratio in (min(ratios), geometric_mean(ratios), max(ratios)))
-        table.note(f"{peer} takes {mean} times as long (geometric mean; from {least} to {most}).")
-        ahead = [
-            f"{cell} {n_sequences:,} x {n_units} {form} ({ratio:.2f})"
-            for (cell, n_sequences, n_units, form, *_), ratio in zip(table.rows, ratios, strict=True)
-            if ratio < 1
-        ]
-        table.note(f"{peer} is ahead at: {', '.join(ahead) or 'none of these points'}.")
+    for peer in PEERS:
+        column = table.columns.index(f"{peer} / skrnn")
+        compare(table, peer, {f"{row[0]} {row[1]:,} x {row[2]} {row[3]}": row[column] for row in table.rows})
         counts = ", ".join(f"{way} ({count})" for way, count in Counter(ways[peer]).most_common())
-        table.note(f"It is fastest, of so many points: {counts}.")
+        table.note(f"{peer} was fastest, at so many points, {counts}.")
 
 
 if __name__ == "__main__":

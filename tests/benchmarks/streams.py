@@ -86,14 +86,15 @@ def of_threads(
     n_threads: int, n_units: int, data: list[tuple[np.ndarray, np.ndarray]], n_characters: int, seconds: float
 ) -> Table:
     trainers = {"skrnn": skrnn_trainer} | ({"PyTorch": torch_trainer} if find_spec("torch") else {})
-    ratios = {name: f"skrnn / {name}" for name in trainers if name != "skrnn"}
+    ratios = {name: f"{name} / skrnn" for name in trainers if name != "skrnn"}
     table = Table(
         f"streams_{n_threads}",
         f"A stream of characters, {n_threads} thread" + "s" * (n_threads > 1),
         ["cell", *trainers, *ratios.values(), *(f"loss, {name}" for name in trainers)],
         caption=f"Characters a second in training on {ROWS} rows of text with one-hot inputs: {n_units} units, float32, an "
         f"update every {WINDOW} steps, state carried on. skrnn runs partial_fit with its validation, {WINDOWS_A_CALL} updates "
-        "a call; PyTorch a loop by hand. The loss is that of the last call, from the initial weights that are usual for each.",
+        "a call; PyTorch a loop by hand. The ratio is that of the times. The loss is that of the last call, from the initial "
+        "weights that are usual for each.",
         formats=dict.fromkeys(ratios.values(), ".2f") | dict.fromkeys(trainers, ",.0f"),
     )
     for cell in CELLS:
