@@ -102,7 +102,10 @@ def main(tables: Callable[[argparse.Namespace], Iterator[Table]], parser: argpar
     """Run a benchmark as a script: print its tables, and with ``--json`` write them to a file."""
     parser.add_argument("--json", type=Path, help="file to write the tables to")
     parser.add_argument("--seconds", type=float, default=0.5, help="for each competitor and point")
+    parser.add_argument("--quick", action="store_true", help="few points and short times: does it run?")
     options = parser.parse_args()
+    if options.quick:
+        options.seconds = 0.02
     written = [asdict(table) for table in tables(options)]
     if options.json:
         options.json.write_text(json.dumps(written))

@@ -1,24 +1,22 @@
 """Time of one loss and gradient with ``checkpoint_interval="auto"``, relative to all activations kept, in one run.
 
-Buffers are made before, so what is compared is computation alone: medians of alternating runs on one thread.
+Buffers are made before, so what is compared is computation alone, on one thread.
 
     python tests/benchmarks/checkpointing.py
 """
 
 from __future__ import annotations
 
-import time
+import argparse
+from collections.abc import Callable, Iterator
 
 import numpy as np
+from _common import Table, geometric_mean, main, medians
+from _networks import regression
 from threadpoolctl import threadpool_limits
 
-from skrnn._core.losses import SquaredError
-from skrnn._network import Architecture, Network
-from skrnn._passes import Unrolling
-from skrnn.sequences import Batch, Sequences
-
 #: cell, sequences, steps, hidden units, dtype, a target at every step?
-GRID = [
+POINTS = [
     ("lstm", 32, 1000, 64, "float64", False),
     ("lstm", 32, 5000, 64, "float64", False),
     ("lstm", 64, 1000, 128, "float32", False),
@@ -29,38 +27,37 @@ GRID = [
     ("rnn", 32, 1000, 32, "float64", False),
     ("rnn", 8, 1000, 16, "float32", True),
 ]
-FEATURES, REPEATS = 4, 9
+FEATURES = 4
 
 
-def calls(cell, N, T, H, dtype, every_step):
-    """The same evaluation with all activations kept, and with checkpoints."""
-    rng = np.random.default_rng(0)
-    sequences = Sequences(rng.standard_normal((N * T, FEATURES)).astype(dtype), np.full(N, T))
-    y = rng.standard_normal((1, N * T if every_step else N)).astype(dtype)
-    batch = Batch(sequences, np.arange(N), y, np.ones(N), every_step=every_step)
-    for unrolling in (Unrolling(), Unrolling(checkpoint_interval="auto")):
-        architecture = Architecture(FEATURES, (H,), cell, "tanh", False, ("last",), 1, every_step)
-        network = Network(architecture, SquaredError(), unrolling=unrolling)
-        theta = (0.1 * np.random.default_rng(1).standard_normal(network.layout.size)).astype(dtype)
-        grad = np.empty_like(theta)
-        yield lambda network=network, theta=theta, grad=grad: network.loss_and_gradient(theta, batch, grad)
+def gradient(cell: str, N: int, T: int, H: int, dtype: str, every_step: bool, interval: str | None) -> Callable[[], float]:
+    """One evaluation of the loss and its gradient."""
+    network, theta, batch = regression(cell, N, T, FEATURES, H, dtype, every_step=every_step, checkpoint_interval=interval)
+    grad = np.empty_like(theta)
+    return lambda: network.loss_and_gradient(theta, batch, grad)
 
 
-def main():
-    print(f"{'cell':5}{'N':>4}{'T':>6}{'H':>5}  {'dtype':8}{'target':>11} | {'kept, ms':>9} {'auto, ms':>9}  ratio")
+def tables(options: argparse.Namespace) -> Iterator[Table]:
+    table = Table(
+        "checkpointing",
+        "The price of checkpointing",
+        ["cell", "sequences", "steps", "units", "dtype", "target", "kept, ms", "auto, ms", "auto / kept"],
+        caption=f"Median milliseconds of one loss and gradient, {FEATURES} features, one thread: all activations kept, or "
+        'checkpoint_interval="auto", which runs every step forward twice.',
+        formats={"auto / kept": ".2f"},
+    )
+    ratios = []
     with threadpool_limits(1):
-        for cell, N, T, H, dtype, every_step in GRID:
-            competitors = list(calls(cell, N, T, H, dtype, every_step))
-            times = [[] for _ in competitors]
-            for _ in range(REPEATS):
-                for of_competitor, call in zip(times, competitors, strict=True):
-                    start = time.perf_counter()
-                    call()
-                    of_competitor.append(time.perf_counter() - start)
-            kept, auto = (1000 * np.median(of_competitor[1:]) for of_competitor in times)
+        for cell, N, T, H, dtype, every_step in POINTS[-2:] if options.quick else POINTS:
+            calls = {interval: gradient(cell, N, T, H, dtype, every_step, interval) for interval in (None, "auto")}
+            kept, auto = medians(calls, options.seconds).values()
             target = "every step" if every_step else "last"
-            print(f"{cell:5}{N:4}{T:6}{H:5}  {dtype:8}{target:>11} | {kept:9.1f} {auto:9.1f}  {auto / kept:5.2f}")
+            ratios.append(auto / kept)
+            table.add(cell, N, T, H, dtype, target, 1000 * kept, 1000 * auto, auto / kept)
+    table.note(f"Checkpointing takes {geometric_mean(ratios):.2f} times as long (geometric mean), {max(ratios):.2f} at most.")
+    yield table
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    main(tables, parser)

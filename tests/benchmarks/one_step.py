@@ -8,33 +8,46 @@
 from __future__ import annotations
 
 import argparse
-import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
+from _common import CELLS, Table, main, medians
+from _inference_peers import PEERS, onnx_call, torch_layers
 
 from skrnn import RNNRegressor
 from skrnn._core import bptt
+from skrnn.sequences import Batch, Sequences
+
+NAMES = ["step", "core", "predict"]
 
 
-def skrnn_calls(cell, n_features, n_units):
+def fitted(cell: str, n_features: int, n_units: int) -> RNNRegressor:
+    """An estimator that has seen a little noise."""
     rng = np.random.default_rng(0)
-    X = rng.standard_normal((2, 3, n_features), np.float32)
-    reg = RNNRegressor(hidden_layer_sizes=n_units, cell=cell, return_sequences=True, max_iter=1, learning_rate="cosine")
-    reg.fit(X, rng.standard_normal((2, 3), np.float32))
-    x, state = X[:1, :1].copy(), reg.predict(X[:1], return_state=True)[1]
-    network = reg._fitted_network()
-    network.raw_predictions(reg._theta, _batch(x), np.empty((1, 1), np.float32))
-    tape = next(iter(network._workspaces.values())).stack.all_tapes[0]
-    readout, hidden, out = (
-        network.layout.views(reg._theta)["readout"][:, :-1].copy(),
-        tape.hx[1, :n_units],
-        np.empty((1, 1), "f"),
-    )
+    X, y = rng.standard_normal((2, 3, n_features), np.float32), rng.standard_normal((2, 3), np.float32)
+    reg = RNNRegressor(
+        hidden_layer_sizes=n_units, cell=cell, return_sequences=True, max_iter=1, learning_rate="cosine",
+        learning_rate_init=0.1, random_state=0,
+    )  # fmt: skip
+    return reg.fit(X, y)
 
-    def core():
+
+def skrnn_calls(reg: RNNRegressor, x: np.ndarray, state: np.ndarray) -> dict[str, Callable[[], Any]]:
+    """The cell, the core and the whole of one step; ``core`` and ``predict`` return the prediction and the state."""
+    network = reg._fitted_network()
+    batch, out = Batch(Sequences(x[0], np.array([1])), np.array([0]), every_step=True), np.empty((1, 1), np.float32)
+    network.raw_predictions(reg._theta, batch, out, state.T)
+    stack = next(iter(network._workspaces.values())).stack
+    stack.start_from(state.T)
+    tape, readout = stack.all_tapes[0], network.layout.views(reg._theta)["readout"]
+    last = tape.hx[0, : reg.hidden_layer_sizes + 1]  # the state, once it is carried, and a one
+
+    def core() -> tuple[np.ndarray, ...]:
         bptt.forward(tape, 0, 1)
-        np.dot(readout, hidden, out)
         tape.carry(1)
+        np.dot(readout, last, out)
+        return out, last
 
     return {
         "step": lambda: tape.cell.step(*tape.step_views[0]),
@@ -43,90 +56,61 @@ def skrnn_calls(cell, n_features, n_units):
     }
 
 
-def _batch(x):
-    from skrnn.sequences import Batch, Sequences
-
-    return Batch(Sequences(x.reshape(1, -1), np.array([1])), np.array([0]), every_step=True)
-
-
-def torch_call(cell, n_features, n_units):
+def torch_step(reg: RNNRegressor, x: np.ndarray, states: list[np.ndarray]) -> Callable[[], Any]:
+    """The same in PyTorch."""
     import torch
 
     torch.set_num_threads(1)
-    rnn = {"rnn": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}[cell](n_features, n_units, batch_first=True)
-    readout, x, state = torch.nn.Linear(n_units, 1), torch.randn(1, 1, n_features), torch.zeros(1, 1, n_units)
-    state = (state, state) if cell == "lstm" else state
+    layer, readout = torch_layers(reg, batch_first=True)
+    inputs, before = torch.from_numpy(x), tuple(torch.from_numpy(state) for state in states)
+    before = before if len(before) == 2 else before[0]
 
-    def call():
+    def call() -> tuple[Any, Any]:
         with torch.inference_mode():
-            outputs, after = rnn(x, state)
+            outputs, after = layer(inputs, before)
             return readout(outputs), after
 
     return call
 
 
-def onnx_call(cell, n_features, n_units):
-    import onnxruntime
-    from onnx import TensorProto, helper, numpy_helper
+def onnx_step(reg: RNNRegressor, x: np.ndarray, states: list[np.ndarray]) -> Callable[[], Any]:
+    """The same in ONNX Runtime."""
+    call, inputs = onnx_call(reg, 1, stateful=True), {"x": x} | dict(zip("hc", states, strict=False))
+    return lambda: call(inputs)
 
-    gates = {"rnn": 1, "gru": 3, "lstm": 4}[cell]
-    rng = np.random.default_rng(0)
-    weights = {
-        "W": (1, gates * n_units, n_features),
-        "R": (1, gates * n_units, n_units),
-        "B": (1, 2 * gates * n_units),
-        "V": (n_units, 1),
-    }
-    attributes = {"hidden_size": n_units} | ({"linear_before_reset": 1} if cell == "gru" else {})
-    states = ["h", "c"] if cell == "lstm" else ["h"]
-    after = [f"{state}_after" for state in states]
-    graph = helper.make_graph(
-        [
-            helper.make_node(cell.upper(), ["x", "W", "R", "B", "", *states], ["y", *after], **attributes),
-            helper.make_node("MatMul", ["y", "V"], ["out"]),
-        ],
-        "step",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 1, n_features))]
-        + [helper.make_tensor_value_info(state, TensorProto.FLOAT, (1, 1, n_units)) for state in states],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("out", *after)],
-        [numpy_helper.from_array(rng.standard_normal(shape, np.float32), name) for name, shape in weights.items()],
+
+def competitors(cell: str, n_features: int, n_units: int) -> dict[str, Callable[[], Any]]:
+    """All of them by name; they are known to predict the same."""
+    reg = fitted(cell, n_features, n_units)
+    x = np.random.default_rng(1).standard_normal((1, 1, n_features), np.float32)
+    state = reg.predict(x, return_state=True)[1]
+    states = [np.ascontiguousarray(part)[None] for part in np.split(state, state.shape[1] // n_units, axis=1)]
+    peers = {name: {"PyTorch": torch_step, "ONNX Runtime": onnx_step}[name](reg, x, states) for name in PEERS}
+    calls = skrnn_calls(reg, x, state) | peers
+    for name in ("core", *peers):
+        np.testing.assert_allclose(np.ravel(calls[name]()[0]), reg.predict(x, initial_state=state)[0], rtol=0, atol=1e-5)
+    return calls
+
+
+def tables(options: argparse.Namespace) -> Iterator[Table]:
+    table = Table(
+        "one_step",
+        "One step of one sequence",
+        ["cell", *NAMES, *PEERS, *(f"{peer} / skrnn" for peer in PEERS)],
+        caption=f"Median microseconds of a step with its state carried on: {options.features} features, {options.units} units, "
+        "float32, one thread. Of this package: the cell alone; the core (cell, state and readout); and predict with "
+        "initial_state and return_state, which checks its input and loads the weights each time. The others are called from "
+        "Python too, with input ready in their form, and give the same predictions; ratios are to predict.",
+        formats={f"{peer} / skrnn": ".2f" for peer in PEERS},
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    feed = {"x": np.zeros((1, 1, n_features), np.float32)} | {state: np.zeros((1, 1, n_units), np.float32) for state in states}
-    return lambda: session.run(None, feed)
-
-
-def microseconds(calls, n_repeats=15, n_calls=200):
-    """Medians over repeats, in which the competitors alternate."""
-    times = {name: [] for name in calls}
-    for _ in range(n_repeats):
-        for name, call in calls.items():
-            call()
-            start = time.perf_counter()
-            for _ in range(n_calls):
-                call()
-            times[name].append((time.perf_counter() - start) / n_calls * 1e6)
-    return {name: np.median(values) for name, values in times.items()}
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--features", type=int, default=12)
-    parser.add_argument("--units", type=int, default=64)
-    options = parser.parse_args()
-    print(f"{options.features} features, {options.units} units, float32; microseconds")
-    for cell in ("rnn", "gru", "lstm"):
-        calls = skrnn_calls(cell, options.features, options.units)
-        for name, new in (("PyTorch", torch_call), ("ONNX Runtime", onnx_call)):
-            try:
-                calls[name] = new(cell, options.features, options.units)
-            except ImportError:
-                continue
-        print(f"{cell:5s}" + "".join(f"  {name} {value:6.1f}" for name, value in microseconds(calls).items()))
+    for cell in CELLS:
+        times = medians(competitors(cell, options.features, options.units), options.seconds)
+        table.add(cell, *(1e6 * times[name] for name in NAMES + PEERS), *(times[peer] / times["predict"] for peer in PEERS))
+    yield table
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--features", type=int, default=12)
+    parser.add_argument("--units", type=int, default=64)
+    main(tables, parser)

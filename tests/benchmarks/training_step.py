@@ -1,140 +1,81 @@
-"""Time one training step (forward, loss, backward, norm clip, Adam) side by side with PyTorch, in one run.
-
-The step is the package's own: batch, ``Network.loss_and_gradient``, ``clip``, ``Solver.step``. Run it on a quiet machine:
+"""Time of one training step (forward, loss, backward, norm clip, Adam) beside PyTorch and JAX, in one run.
 
     python tests/benchmarks/training_step.py --threads 1 --dtype float32
 
-Columns are medians in milliseconds and their ratios; peers that are not installed are left out. Timings of the competitors
-alternate, so that a machine whose speed drifts slows all of them.
+``floor`` is the time of the bare matrix products and tanh calls of such a step, in NumPy on one thread.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
-import time
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
-
-from skrnn._core.losses import MulticlassLogLoss
-from skrnn._network import Architecture, Network
-from skrnn._optim.clipping import clip
-from skrnn._optim.solvers import Adam
-from skrnn._runtime import second_thread
-from skrnn.sequences import Batch, Sequences
+from _common import CELLS, GRID, Table, main, medians
+from _peers import Net, SkrnnTrainer, add_notes, as_in_fit, floor, peers, random_data
 
 #: sequences, steps, features, hidden units
-GRID = [
-    (32, 50, 1, 16), (32, 50, 8, 32), (32, 100, 16, 64), (64, 28, 28, 128), (64, 100, 32, 128), (200, 100, 12, 64),
-    (128, 100, 64, 256),
-]  # fmt: skip
-CELLS = ("rnn", "gru", "lstm")
-N_CLASSES = 9
+DEEPER_GRID = [(32, 100, 16, 64), (64, 100, 32, 128)]
+DEEPER = {"2 layers": {"n_layers": 2}, "bidirectional": {"bidirectional": True}}
+POINT = "N, T, F, H"
 
 
-def skrnn_step(cell, X, y, hidden, submit=None):
-    """One training step of this package on X (N, T, F)."""
-    N, T, F = X.shape
-    network = Network(Architecture(F, (hidden,), cell, "tanh", False, ("last",), N_CLASSES), MulticlassLogLoss(N_CLASSES))
-    network.submit = submit
-    theta = network.initialize(
-        np.random.RandomState(0), np.zeros(N_CLASSES), X.dtype,
-        init_scheme="glorot_uniform", recurrent_init_scheme="orthogonal", forget_bias=1.0, n_steps=T,
-    )  # fmt: skip
-    sequences = Sequences(X.reshape(N * T, F), np.full(N, T))
-    solver, grad, weight, index = Adam(theta.size, theta.dtype), np.empty_like(theta), np.ones(N, X.dtype), np.arange(N)
-
-    def step():
-        loss = network.loss_and_gradient(theta, Batch(sequences, index, y, weight), grad)
-        clip(grad, None, 1.0)
-        solver.step(theta, grad, 1e-3)
-        return loss
-
-    return step
+def times(net: Net, N: int, T: int, trainers: dict[str, Callable[[Net], Any]], seconds: float) -> dict[str, float]:
+    """Median milliseconds of each competitor's step, and of the floor."""
+    sequences, y = random_data([T] * N, net.n_features, net.n_classes, net.dtype)
+    calls = {}
+    for name, new in trainers.items():
+        trainer = new(net)
+        trainer.load(sequences, y)
+        calls[name] = partial(trainer.step, *trainer.batch(np.arange(N)))
+    return {name: 1e3 * of_call for name, of_call in medians(calls | {"floor": floor(net, N, T)}, seconds).items()}
 
 
-def torch_step(cell, X, y, hidden):
-    """The same in PyTorch, with its fused multi-step layers."""
-    import torch
-
-    class Model(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            layer = {"rnn": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}[cell]
-            self.layer, self.readout = layer(X.shape[2], hidden, batch_first=True), torch.nn.Linear(hidden, N_CLASSES)
-
-        def forward(self, x):
-            return self.readout(self.layer(x)[0][:, -1])
-
-    x, target = torch.tensor(X), torch.tensor(y)
-    model = Model().to(x.dtype)
-    optimizer, loss_function = torch.optim.Adam(model.parameters(), 1e-3), torch.nn.CrossEntropyLoss()
-
-    def step():
-        optimizer.zero_grad(set_to_none=True)
-        loss = loss_function(model(x), target)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        return loss.item()
-
-    return step
+def new_table(name: str, title: str, labels: list[str], trainers: dict[str, Any], options: argparse.Namespace) -> Table:
+    others = [other for other in trainers if other != "skrnn"]
+    ratios = [f"{other} / skrnn" for other in others] + ["skrnn / floor"]
+    return Table(
+        f"{name}_{options.dtype}_{options.threads}",
+        f"{title}, {options.dtype}, {options.threads} thread{'s' if options.threads > 1 else ''}",
+        [*labels, *trainers, "floor", *ratios],
+        caption="Medians in milliseconds a step of N sequences with T steps, F features and H hidden units. The batches are "
+        "made before; skrnn's step includes copying the batch into its layout. floor: the bare matrix products and tanh calls "
+        "of the step, in NumPy on one thread.",
+        formats=dict.fromkeys(ratios, ".2f"),
+    )
 
 
-def medians(steps, seconds):
-    """Median time of each step in milliseconds, rounds of all of them in turn, each about as long as the others."""
-    times, rounds = [[] for _ in steps], []
-    for step in steps:
-        step(), step()
-        begin = time.perf_counter()
-        step()
-        rounds.append(max(3, int(0.02 / (time.perf_counter() - begin))))
-    start = time.perf_counter()
-    while time.perf_counter() - start < seconds * len(steps) or len(times[0]) < 5:
-        for step, of_step, n in zip(steps, times, rounds, strict=True):
-            for _ in range(n):
-                begin = time.perf_counter()
-                step()
-                of_step.append(time.perf_counter() - begin)
-    return [1e3 * float(np.median(of_step)) for of_step in times]
+def add(table: Table, labels: list[str], of: dict[str, float]) -> None:
+    ratios = [of[name] / of["skrnn"] for name in of if name not in ("skrnn", "floor")]
+    table.add(*labels, *of.values(), *ratios, of["skrnn"] / of["floor"])
 
 
-def main(peers):
-    """Print the table for this package and ``peers``, functions like ``torch_step`` by name."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--threads", type=int, default=1, help="of PyTorch, and n_jobs of fit")
-    parser.add_argument("--dtype", default="float32", choices=["float32", "float64"])
-    parser.add_argument("--seconds", type=float, default=0.7, help="for each competitor and grid point")
-    args = parser.parse_args()
-    rng, write = np.random.default_rng(0), sys.stdout.write
-    write(f"{args.dtype}, {args.threads} thread(s); milliseconds a training step, and ratios to skrnn\n")
-    write(f"{'cell':5}{'N':>4}{'T':>5}{'F':>4}{'H':>5} |{'skrnn':>9}" + "".join(f"{p:>11}{'ratio':>7}" for p in peers) + "\n")
-    ratios = {peer: [] for peer in peers}
-    with threadpool_limits(1, user_api="blas"), second_thread(args.threads) as submit:  # as in fit
-        for N, T, F, H in GRID:
-            X = rng.standard_normal((N, T, F)).astype(args.dtype)
-            y = rng.integers(0, N_CLASSES, N)
+def tables(options: argparse.Namespace) -> Iterator[Table]:
+    others = peers(options.threads, options.dtype)
+    grid, deeper_grid = (GRID[:2], DEEPER_GRID[:1]) if options.quick else (GRID, DEEPER_GRID)
+    with as_in_fit(options.threads) as submit:
+        trainers = {"skrnn": partial(SkrnnTrainer, submit=submit)} | others
+        table = new_table("training_step", "One layer", ["cell", POINT], trainers, options)
+        for N, T, F, H in grid:
             for cell in CELLS:
-                steps = [make(cell, X, y, H) for make in (partial(skrnn_step, submit=submit), *peers.values())]
-                ours, *others = medians(steps, args.seconds)
-                for peer, other in zip(peers, others, strict=True):
-                    ratios[peer].append(other / ours)
-                columns = "".join(f"{other:11.2f}{other / ours:7.2f}" for other in others)
-                write(f"{cell:5}{N:4}{T:5}{F:4}{H:5} |{ours:9.2f}{columns}\n")
-                sys.stdout.flush()
-    for peer, of_peer in ratios.items():
-        write(f"{peer} / skrnn: least {min(of_peer):.2f}, geometric mean {np.exp(np.mean(np.log(of_peer))):.2f}\n")
+                of = times(Net(cell, F, H, options.dtype), N, T, trainers, options.seconds)
+                add(table, [cell, f"{N}, {T}, {F}, {H}"], of)
+        add_notes(table, others, 2)
+        yield table
+        table = new_table("deeper", "Two layers, two directions", ["cell", "layers", POINT], trainers, options)
+        for N, T, F, H in deeper_grid:
+            for kind, parameters in DEEPER.items():
+                for cell in CELLS:
+                    of = times(Net(cell, F, H, options.dtype, **parameters), N, T, trainers, options.seconds)
+                    add(table, [cell, kind, f"{N}, {T}, {F}, {H}"], of)
+        add_notes(table, others, 3)
+        yield table
 
 
 if __name__ == "__main__":
-    available = {}
-    try:
-        import torch
-
-        torch.set_num_threads(int(sys.argv[sys.argv.index("--threads") + 1]) if "--threads" in sys.argv else 1)
-        available["torch"] = torch_step
-    except ImportError:
-        pass
-    main(available)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=1, help="of the peers, and n_jobs of fit")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "float64"])
+    main(tables, parser)
