@@ -92,6 +92,8 @@ class Pass:
         self.weights, self.grads, self.W, self.dW = weights, grads, W, dW
         self.windows, self.interval = unrolling.windows(batch, stream)
         n_rows = max(window.history + min(window.stop - window.start, self.interval) for window in self.windows)
+        if n_rows == batch.n_steps:  # with room for batches of longer sequences, which may come next
+            n_rows = min(2 * n_rows, batch.sequences.longest)
         self.stack, self.readout = workspace(n_rows, True)
         self.row, self.memory = 0, Stream()
         #: for what is not kept: the steps before the window, and before the last checkpoint

@@ -30,8 +30,8 @@ def parts(monkeypatch):
     """Divide minibatches of any size into parts."""
     monkeypatch.setattr(_network, "PART_SEQUENCES", 16)
     monkeypatch.setattr(_network, "PART_ELEMENTS", 1)
-    monkeypatch.setattr(_training, "CHUNK_SIZE", 5)
-    monkeypatch.setattr(_base, "CHUNK_SIZE", 5)
+    monkeypatch.setattr(_training, "CHUNK_SIZE", 40)
+    monkeypatch.setattr(_base, "CHUNK_SIZE", 40)
 
 
 @pytest.fixture
@@ -215,7 +215,7 @@ def test_the_number_of_jobs_may_come_from_the_context_of_joblib(names_of_threads
 def test_an_error_in_another_thread_is_raised_and_leaves_the_estimator_as_it_was(how, monkeypatch, request):
     request.getfixturevalue(how)
     X, y = make_data(n=40)
-    reg = new(n_jobs=2, warm_start=True).fit(X, y)
+    reg = new(n_jobs=2, warm_start=True, batch_size=40).fit(X, y)
     before, threads = pickle.dumps(reg), threading.enumerate()
     monkeypatch.setattr(workspace.WeightGradients, "add", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -235,7 +235,7 @@ def test_bad_numbers_of_jobs_are_refused(n_jobs):
 def test_where_no_thread_can_begin_the_first_does_all_the_work(how, monkeypatch, request):
     request.getfixturevalue(how)
     X, y = make_data(n=40)
-    expected = new().fit(X, y)
+    expected = new(batch_size=40).fit(X, y)
     submit, calls = ThreadPoolExecutor.submit, []
 
     def refuse_later(executor, *arguments):
@@ -245,5 +245,5 @@ def test_where_no_thread_can_begin_the_first_does_all_the_work(how, monkeypatch,
         return submit(executor, *arguments)
 
     monkeypatch.setattr(ThreadPoolExecutor, "submit", refuse_later)
-    assert_array_equal(new(n_jobs=2).fit(X, y)._theta, expected._theta)
+    assert_array_equal(new(n_jobs=2, batch_size=40).fit(X, y)._theta, expected._theta)
     assert len(calls) > 4

@@ -16,10 +16,11 @@ import numpy as np
 from _common import CELLS, Table, geometric_mean
 
 from skrnn._core.losses import MulticlassLogLoss, SquaredError
+from skrnn._core.workspace import aligned_zeros
 from skrnn._network import Architecture, Network
 from skrnn._optim.clipping import clip
 from skrnn._optim.solvers import Adam
-from skrnn._runtime import second_thread, single_threaded_blas
+from skrnn._runtime import computing, threads
 from skrnn.sequences import Batch, Sequences, split_steps
 
 N_CLASSES = 9
@@ -63,9 +64,9 @@ def random_data(lengths: Sequence[int], n_features: int, n_classes: int | None, 
 
 
 @contextmanager
-def as_in_fit(threads: int) -> Iterator[Any]:
-    """BLAS on one thread; yields what a network takes for a second thread, if there may be one."""
-    with single_threaded_blas(), second_thread(threads) as submit:
+def as_in_fit(n_jobs: int) -> Iterator[Any]:
+    """BLAS on one thread; yields what a network takes for more threads, if there may be any."""
+    with computing(), threads(n_jobs) as submit:
         yield submit
 
 
@@ -82,7 +83,7 @@ class SkrnnTrainer:
             np.random.RandomState(0), np.zeros(net.n_outputs), net.dtype,
             init_scheme="glorot_uniform", recurrent_init_scheme="orthogonal", forget_bias=1.0, n_steps=100,
         )  # fmt: skip
-        self.solver, self.grad = Adam(self.theta.size, self.theta.dtype), np.empty_like(self.theta)
+        self.solver, self.grad = Adam(self.theta.size, self.theta.dtype), aligned_zeros(self.theta.shape, self.theta.dtype)
 
     def load(self, sequences: Sequences, y: np.ndarray) -> None:
         self.sequences, self.y, self.weight = sequences, y if self.net.n_classes else y[None], np.ones(len(y))

@@ -86,7 +86,7 @@ def over_steps(steps: Sequence[int], seconds: float) -> Table:
         changes = []
         for cell in CELLS:
             of_steps: dict[int, tuple[float, ...]] = {}
-            for T in (T for T in steps if T >= least_steps):
+            for T in (T for T in steps if least_steps <= T):
                 if of_steps and of_steps[max(of_steps)][-1] * T / max(of_steps) > MOST_MIB:
                     break
                 of_steps[T] = in_own_process(figures_and_memory, cell, N, T, H, unrolling, seconds)

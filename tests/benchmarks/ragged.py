@@ -74,9 +74,10 @@ def tables(options: argparse.Namespace) -> Iterator[Table]:
                 ["cell", "equal lengths", *trainers, *ratios],
                 caption=f"Thousands of real steps a second in training on {n_sequences} sequences of {SHORTEST} to {LONGEST} "
                 f"steps in minibatches of {BATCH_SIZE}, {N_FEATURES} features, {N_UNITS} units, {options.dtype}, "
-                f"{options.threads} thread(s); equal lengths: skrnn with the same number of sequences, all of the mean length. The last ratios "
-                "are of times. All competitors have the same minibatches, padded (PyTorch: and sorted) before; packing is part "
-                "of the step. JAX pads to multiples of 32 steps and masks; PyTorch padded gathers the last states.",
+                f"{options.threads} thread(s); equal lengths: skrnn with the same number of sequences, all of the mean "
+                "length. The last ratios are of times. All competitors have the same minibatches, padded (PyTorch: and sorted) "
+                "before; packing is part of the step. JAX pads to multiples of 32 steps and masks; PyTorch padded gathers the "
+                "last states.",
                 formats=dict.fromkeys(ratios, ".2f"),
             )
             for cell in CELLS:
