@@ -19,7 +19,7 @@ from skrnn.sequences import Batch, Sequences
 @pytest.fixture
 def second_thread(monkeypatch):
     """Use a second thread for the weight gradients of networks of any size, in several blocks."""
-    monkeypatch.setattr(bptt, "LEAST_STATE", 0)
+    monkeypatch.setattr(bptt, "LEAST_OPERATIONS", 0)
     monkeypatch.setattr(workspace, "PRODUCT_COLUMNS", 1)
     monkeypatch.setattr(workspace, "PRODUCT_OPERATIONS", 1)
     monkeypatch.setattr(workspace, "BLOCK_STEPS", 3)

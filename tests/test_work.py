@@ -144,4 +144,6 @@ def test_a_minibatch_allocates_a_copy_of_its_inputs_and_nothing_in_the_loops(cel
     assert whole < max(inputs, parameters) + 6 * state
     assert in_loops["forward"][0] < 2048
     n_states = 2 if cell == "lstm" else 1
-    assert in_loops["backward"][0] < 1.7 * n_states * state + 2048  # absolute values, in the search for what has vanished
+    buffer_of_numpy = 33000 if cell == "rnn" else 0  # for the derivatives of a block, whose states are not side by side
+    # absolute values, in the search for what has vanished
+    assert in_loops["backward"][0] < 1.7 * n_states * state + buffer_of_numpy + 2048

@@ -24,8 +24,9 @@ from .workspace import Tape
 
 #: steps, at least, after which gradients of the state that have all but vanished are zeroed: denormal numbers slow a CPU down
 VANISHING_STEPS = 8
-#: elements of a state from which another thread is worth while: below, the threads wait for each other's calls
-LEAST_STATE = 8192
+#: multiplications of the weight gradient of a step from which another thread is worth while: below, the threads wait for each
+#: other's calls
+LEAST_OPERATIONS = 5_000_000
 #: (step, columns)
 Event = tuple[int, slice]
 #: ``submit(function, *arguments)`` of an executor
@@ -92,7 +93,7 @@ def backward(
     """
     cell, adjoint, views = tape.cell, tape.cell.adjoint, tape.adjoint_views
     dstate = tape.dstate[0]
-    if tape.hx[0, : cell.n_hidden].size < LEAST_STATE:
+    if tape.weight_gradient.n_operations < LEAST_OPERATIONS:
         submit = None
     adding: Future[None] | None = None
     for first, last in reversed_blocks(start, stop, tape.block if dh is None else 1):

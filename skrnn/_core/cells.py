@@ -130,7 +130,7 @@ def _relu_derivative(h: FloatArray, out: FloatArray) -> None:
 
 def _tanh_derivative(h: FloatArray, out: FloatArray) -> None:
     square(h, out=out)  # a product takes twice as long: it reads twice as much
-    sub(out.dtype.type(1), out, out=out)  # an integer would be cast in a buffer
+    sub(1, out, out=out)
 
 
 def _identity_derivative(_h: FloatArray, out: FloatArray) -> None:

@@ -22,10 +22,10 @@ from .parameters import FloatArray, Shape
 BLOCK_ELEMENTS = 131072
 #: longest block: from here on, calls cost less than what they compute
 BLOCK_STEPS = 64
-#: columns (steps times sequences), and multiplications, below which the product of one step is too small for a weight gradient
-#: to be fast: several steps are then copied side by side
+#: sequences, and multiplications, below which the product of one step is too small for a weight gradient to be fast: the steps
+#: of a block are then copied side by side
 PRODUCT_COLUMNS = 32
-PRODUCT_OPERATIONS = 600_000
+PRODUCT_OPERATIONS = 800_000
 #: bytes
 CACHE_LINE = 64
 #: a product, and the bytes from the first rows to the first of its two operands
@@ -78,10 +78,7 @@ class Tape:
         self.V = StepProduct(aligned_zeros((cell.n_rows * H - n_recurrent, R - H), dtype), N)
         self.step_views = [cell.step_views(self, t, self.kept_row(t)) for t in range(T)]
         if training:
-            block = max(1, min(BLOCK_STEPS, BLOCK_ELEMENTS // (cell.n_adjoint * H * N)))
-            columns = max(PRODUCT_COLUMNS, -(-PRODUCT_OPERATIONS // (R * cell.n_rows * H)))
-            self.product_steps = min(-(-columns // N), block)
-            self.block = block // self.product_steps * self.product_steps
+            self.block = max(1, min(BLOCK_STEPS, BLOCK_ELEMENTS // (cell.n_adjoint * H * N)))
             #: back: to h
             self.U = StepProduct(aligned_zeros((H, n_recurrent), dtype), N)
             self.dstate = aligned_zeros((cell.n_states, H, N), dtype)
@@ -136,7 +133,7 @@ class Tape:
 
 
 class WeightGradients:
-    """Adds up a tape's weight gradients: step by step or, where that is too little at a time, several steps side by side.
+    """Adds up a tape's weight gradients: step by step or, where that is too little at a time, block by block, side by side.
 
     Parameters
     ----------
@@ -147,7 +144,10 @@ class WeightGradients:
         self.tape, self.terms = tape, tape.cell.weight_gradients()
         self.dtype = tape.hx.dtype
         self._hx, self._da = (address(rows, self.dtype) for rows in (tape.hx, tape.adjoints[0, tape.cell.first_gradient]))
-        self.n_steps = tape.product_steps
+        #: multiplications of one step
+        self.n_operations = tape._weights.size * tape.n_sequences
+        is_large = tape.n_sequences >= PRODUCT_COLUMNS and self.n_operations >= PRODUCT_OPERATIONS
+        self.n_steps = 1 if is_large else tape.block
         self._known: dict[int, list[Product]] = {}
         if self.n_steps > 1:
             n_rows = tape.cell.n_block + tape.cell.n_rows * tape.cell.n_hidden

@@ -113,15 +113,15 @@ def test_only_the_weights_of_the_way_forward_are_halved(variant):
 
 @every_cell
 @pytest.mark.parametrize(("start", "stop"), [(0, 6), (6, 7), (7, 12), (8, 9)])
-@pytest.mark.parametrize("columns", [1, 2 * N, 3 * N, 100 * N])
-def test_weight_gradients_of_some_steps_are_added(variant, start, stop, columns, monkeypatch):
+@pytest.mark.parametrize("side_by_side", [False, True])
+def test_weight_gradients_of_some_steps_are_added(variant, start, stop, side_by_side, monkeypatch):
     monkeypatch.setattr(workspace, "BLOCK_STEPS", 6)
-    monkeypatch.setattr(workspace, "PRODUCT_COLUMNS", columns)
-    monkeypatch.setattr(workspace, "PRODUCT_OPERATIONS", 1)
+    monkeypatch.setattr(workspace, "PRODUCT_COLUMNS", 1)
+    monkeypatch.setattr(workspace, "PRODUCT_OPERATIONS", 10**9 if side_by_side else 1)
     tape = new_tape(variant, n_steps=12)
     rng, cell = np.random.default_rng(1), tape.cell
     assert tape.block == 6
-    assert tape.product_steps == min(-(-columns // N), 6)
+    assert tape.weight_gradient.n_steps == (6 if side_by_side else 1)
     tape.adjoints[...] = rng.standard_normal(tape.adjoints.shape)
     tape.hx[...] = rng.standard_normal(tape.hx.shape)
     before = {name: rng.standard_normal(shape) for name, shape in cell.shapes().items()}
@@ -145,10 +145,11 @@ def test_a_gradient_of_another_dtype_or_order_is_refused():
     ("n_sequences", "n_hidden", "block", "product_steps"),
     [
         (1, 2, 64, 64),  # BLOCK_STEPS, all in one product
-        (32, 2, 64, 64),
-        (32, 32, 60, 6),  # whole products
-        (64, 32, 32, 3),  # a block of adjoints fills the cache
-        (512, 128, 1, 1),  # a single step does
+        (32, 32, 64, 64),
+        (64, 32, 32, 32),  # a block of adjoints fills the cache
+        (64, 64, 16, 1),  # a step is enough for a product
+        (16, 128, 32, 32),  # but not of so few sequences
+        (512, 128, 1, 1),  # a single step fills the cache
     ],
 )
 def test_blocks_and_products_are_neither_too_narrow_nor_too_large(n_sequences, n_hidden, block, product_steps, monkeypatch):
@@ -156,7 +157,7 @@ def test_blocks_and_products_are_neither_too_narrow_nor_too_large(n_sequences, n
     for name, value in constants.items():
         monkeypatch.setattr(workspace, name, value)
     tape = new_tape("rnn-tanh", n_sequences=n_sequences, n_steps=2, n_hidden=n_hidden)
-    assert (tape.block, tape.product_steps) == (block // product_steps * product_steps, product_steps)
+    assert (tape.block, tape.weight_gradient.n_steps) == (block, product_steps)
     assert len(tape.adjoints) == 2 * tape.block  # another thread may add the gradients of one of them
 
 
