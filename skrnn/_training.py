@@ -27,7 +27,7 @@ from ._runtime import deferred_interrupt
 from .sequences import Batch, Sequences
 
 #: relative jitter of the lengths by which sequences are sorted into batches, so that batches differ from epoch to epoch
-LENGTH_JITTER = 0.2
+LENGTH_JITTER = 0.1
 #: sequences of a chunk where the batch size is not the user's: L-BFGS and prediction
 CHUNK_SIZE = 128
 #: steps of all sequences of such a chunk
