@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from _common import CELLS, Table, main, medians
-from _peers import LEARNING_RATE, N_CLASSES, Net, SkrnnTrainer, TorchTrainer, add_notes, as_in_fit, peers, random_data
+from _peers import LEARNING_RATE, N_CLASSES, Net, SkrnnTrainer, TorchTrainer, add_notes, as_in_fit, in_words, peers, random_data
 from sklearn.exceptions import ConvergenceWarning
 
 from skrnn import RNNClassifier, RNNRegressor
@@ -130,7 +130,7 @@ def tables(options: argparse.Namespace) -> Iterator[Table]:
     compiling = ["JAX compiles"] if "JAX" in others else []
     table = Table(
         f"fit_{options.threads}",
-        f"A whole fit, float32, {options.threads} thread{'s' if options.threads > 1 else ''}",
+        f"A whole fit, float32, {in_words(options.threads)}",
         ["cell", "data", "n, T, F, H", "skrnn", "bare steps", "overhead, %", *others, *ratios, *compiling],
         caption="Medians in milliseconds. n sequences of T steps with F features, H hidden units. skrnn: RNNClassifier.fit or "
         "RNNRegressor.fit, from validation to fitted attributes; bare steps: its updates alone, with batches and buffers made "
