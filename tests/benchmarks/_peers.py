@@ -63,6 +63,10 @@ def random_data(lengths: Sequence[int], n_features: int, n_classes: int | None, 
     return sequences, y
 
 
+def in_words(threads: int) -> str:
+    return f"{threads} thread{'s' if threads > 1 else ''}"
+
+
 @contextmanager
 def as_in_fit(n_jobs: int) -> Iterator[Any]:
     """BLAS on one thread; yields what a network takes for more threads, if there may be any."""

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from _common import CELLS, Table, main, medians
-from _peers import LEARNING_RATE, N_CLASSES, Net, SkrnnTrainer, TorchTrainer, add_notes, as_in_fit, peers, random_data
+from _peers import LEARNING_RATE, N_CLASSES, Net, SkrnnTrainer, TorchTrainer, add_notes, as_in_fit, in_words, peers, random_data
 from sklearn.exceptions import ConvergenceWarning
 
 from skrnn import RNNClassifier, RNNRegressor
@@ -130,14 +130,14 @@ def tables(options: argparse.Namespace) -> Iterator[Table]:
     compiling = ["JAX compiles"] if "JAX" in others else []
     table = Table(
         f"fit_{options.threads}",
-        f"A whole fit, float32, {options.threads} thread{'s' if options.threads > 1 else ''}",
+        f"A whole fit, float32, {in_words(options.threads)}",
         ["cell", "data", "n, T, F, H", "skrnn", "bare steps", "overhead, %", *others, *ratios, *compiling],
         caption="Medians in milliseconds. n sequences of T steps with F features, H hidden units. skrnn: RNNClassifier.fit or "
         "RNNRegressor.fit, from validation to fitted attributes; bare steps: its updates alone, with batches and buffers made "
         "before; overhead: how much more fit takes. The peers' loops begin with new weights and take the same minibatches (of "
         "similar lengths where these differ) from tensors, padded, or packed where lengths differ. JAX compiles: milliseconds "
         "that its first fit takes longer, for compilation, which is not in the other figures.",
-        formats=dict.fromkeys(ratios, ".2f") | {"overhead, %": ".1f"},
+        formats={"overhead, %": ".1f"},
     )
     for problem in problems(quick=options.quick):
         for cell in CELLS:
@@ -152,7 +152,7 @@ def tables(options: argparse.Namespace) -> Iterator[Table]:
             calls = {"skrnn": estimator_fit(problem, net, sequences, y, options.threads)}
             with as_in_fit(options.threads) as submit:
                 calls["bare steps"] = bare_steps(problem, net, sequences, y, submit)
-                of = {name: 1e3 * of_call for name, of_call in medians(calls | loops, options.seconds, least=3).items()}
+                of = {name: 1e3 * of_call for name, of_call in medians(calls | loops, options.seconds).items()}
             of_peers = [of.get(name, np.nan) for name in others]
             overhead = 100 * (of["skrnn"] / of["bare steps"] - 1)
             more = [first - of["JAX"]] if compiling else []

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from _common import CELLS, Table, main, medians
-from _peers import Net, SkrnnTrainer, TorchTrainer, add_notes, as_in_fit, peers, random_data
+from _peers import Net, SkrnnTrainer, TorchTrainer, add_notes, as_in_fit, in_words, peers, random_data
 
 from skrnn._training import minibatches
 from skrnn.sequences import Sequences
@@ -58,6 +58,21 @@ def rates(
     return {name: (equal if name == "equal lengths" else lengths).sum() / of / 1e3 for name, of in times.items()}
 
 
+def new_table(kind: str, n_sequences: int, trainers: dict[str, Any], options: argparse.Namespace) -> Table:
+    ratios = ["skrnn / equal lengths"] + [f"{name} / skrnn" for name in trainers if name != "skrnn"]
+    return Table(
+        f"ragged_{kind}_{options.threads}",
+        f"Minibatches of {kind} lengths, {in_words(options.threads)}",
+        ["cell", "equal lengths", *trainers, *ratios],
+        caption=f"Thousands of real steps a second in training on {n_sequences} sequences of {SHORTEST} to {LONGEST} steps, in "
+        f"minibatches of {BATCH_SIZE}, with {N_FEATURES} features and {N_UNITS} units, {options.dtype}. equal lengths: skrnn "
+        "with as many sequences, all of the mean length. The last ratios are of times. All competitors have the same "
+        "minibatches, padded (PyTorch: and sorted) before; packing is part of the step. JAX pads to multiples of 32 steps and "
+        "masks; PyTorch padded gathers the last states.",
+        formats=dict.fromkeys(ratios, ".2f"),
+    )
+
+
 def tables(options: argparse.Namespace) -> Iterator[Table]:
     others = peers(options.threads, options.dtype)
     if "PyTorch" in others:
@@ -67,25 +82,13 @@ def tables(options: argparse.Namespace) -> Iterator[Table]:
     with as_in_fit(options.threads) as submit:
         trainers = {"skrnn": partial(SkrnnTrainer, submit=submit)} | others
         for kind, make in (("random", random_batches), ("similar", similar_batches)):
-            ratios = ["skrnn / equal lengths"] + [f"{name} / skrnn" for name in others]
-            table = Table(
-                f"ragged_{kind}_{options.threads}",
-                f"Minibatches of {kind} lengths, {options.threads} thread{'s' if options.threads > 1 else ''}",
-                ["cell", "equal lengths", *trainers, *ratios],
-                caption=f"Thousands of real steps a second in training on {n_sequences} sequences of {SHORTEST} to {LONGEST} "
-                f"steps in minibatches of {BATCH_SIZE}, {N_FEATURES} features, {N_UNITS} units, {options.dtype}, "
-                f"{options.threads} thread(s); equal lengths: skrnn with the same number of sequences, all of the mean "
-                "length. The last ratios are of times. All competitors have the same minibatches, padded (PyTorch: and sorted) "
-                "before; packing is part of the step. JAX pads to multiples of 32 steps and masks; PyTorch padded gathers the "
-                "last states.",
-                formats=dict.fromkeys(ratios, ".2f"),
-            )
+            table = new_table(kind, n_sequences, trainers, options)
             for cell in CELLS:
                 net = Net(cell, N_FEATURES, N_UNITS, options.dtype)
                 of = rates(net, lengths, make(lengths), trainers, options.seconds)
                 ratio_to_peers = [of["skrnn"] / of[name] for name in others]
                 table.add(cell, *of.values(), of["skrnn"] / of["equal lengths"], *ratio_to_peers)
-            column = table.columns.index(ratios[0])
+            column = table.columns.index("skrnn / equal lengths")
             least = min(row[column] for row in table.rows)
             table.note(f"Unequal lengths are trained on at least {least:.2f} times as fast as equal ones, by real steps.")
             add_notes(table, others, 1)

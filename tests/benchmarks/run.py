@@ -19,9 +19,11 @@ import re
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from contextlib import nullcontext
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +89,10 @@ def heading(text: str, line: str) -> list[str]:
     return [text, line * len(text), ""]
 
 
+def wrapped(text: str, **options: str) -> str:
+    return textwrap.fill(text, 116, break_long_words=False, break_on_hyphens=False, **options)
+
+
 def escaped(text: str) -> str:
     """Text of a cell without markup; none is empty, since a row that begins with an empty cell continues the one above."""
     return re.sub(r"([*`|\\]|_(?!\w))", r"\\\1", text) or r"\ "
@@ -101,8 +107,8 @@ def simple_table(table: Table) -> list[str]:
 
 
 def of_table(table: Table, line: str = "-") -> list[str]:
-    notes = [f"* {note}" for note in table.notes]
-    return [*heading(table.title, line), table.caption, "", *simple_table(table), *notes, *([""] if notes else [])]
+    notes = [wrapped(f"* {note}", subsequent_indent="  ") for note in table.notes]
+    return [*heading(table.title, line), wrapped(table.caption), "", *simple_table(table), *notes, *([""] if notes else [])]
 
 
 def summary(tables: list[Table]) -> Table:
@@ -157,7 +163,7 @@ def page(tables: dict[str, list[Table]], failed: list[str], images: list[str], o
         '    python -m pip install ".[bench]"',
         f"    python tests/benchmarks/run.py {' '.join(arguments)}",
         "",
-        INTRODUCTION,
+        wrapped(INTRODUCTION),
         "",
         *machine(),
         "",
@@ -168,7 +174,7 @@ def page(tables: dict[str, list[Table]], failed: list[str], images: list[str], o
     compared = summary([table for of_benchmark in tables.values() for table in of_benchmark])
     lines += of_table(compared, "=") if compared.rows else []
     for name, of_benchmark in tables.items():
-        lines += heading(BENCHMARKS[name][0], "=")
+        lines += heading(BENCHMARKS[name][0], "=") if of_benchmark else []
         lines += [line for table in of_benchmark for line in of_table(table)]
     if failed:
         lines += [*heading("What did not run", "="), *(f"* ``{command}``" for command in failed), ""]
@@ -226,6 +232,9 @@ def plot_growth(tables: list[Table], file: Path) -> None:
 
 def plot(tables: list[Table], folder: Path) -> list[str]:
     """Draw what there are tables for; return the names of the files."""
+    if find_spec("matplotlib") is None:
+        print("matplotlib is not installed: no plots")
+        return []
     plots = {"training_step_": plot_ratios, "growth_": plot_growth}
     drawn = []
     for prefix, draw in plots.items():

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from _common import CELLS, GRID, Table, main, medians
-from _peers import Net, SkrnnTrainer, add_notes, as_in_fit, floor, peers, random_data
+from _peers import Net, SkrnnTrainer, add_notes, as_in_fit, floor, in_words, peers, random_data
 
 #: sequences, steps, features, hidden units
 DEEPER_GRID = [(32, 100, 16, 64), (64, 100, 32, 128)]
@@ -38,7 +38,7 @@ def new_table(name: str, title: str, labels: list[str], trainers: dict[str, Any]
     ratios = [f"{other} / skrnn" for other in others] + ["skrnn / floor"]
     return Table(
         f"{name}_{options.dtype}_{options.threads}",
-        f"{title}, {options.dtype}, {options.threads} thread{'s' if options.threads > 1 else ''}",
+        f"{title}, {options.dtype}, {in_words(options.threads)}",
         [*labels, *trainers, "floor", *ratios],
         caption="Medians in milliseconds a step of N sequences with T steps, F features and H hidden units. The batches are "
         "made before; skrnn's step includes copying the batch into its layout. floor: the bare matrix products and tanh calls "
