@@ -166,9 +166,10 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
         Precision of weights and computation. "auto" is float32 for float32 input and float64 for everything else.
 
     n_jobs : int or None, default=None
-        With 2 or more, or -1, the gradients of the weights of large layers (from about 64 sequences and 128 units) are added in
-        a second thread while the first goes on back through time. The results are the same bit for bit. None is 1, unless
-        in a :class:`joblib.parallel_config` context.
+        How many threads may compute at the same time; -1 is one for each core, None is 1 unless in a
+        :class:`joblib.parallel_config` context. They are used by ``fit`` and ``partial_fit`` for large minibatches (from about
+        128 sequences and 256 units; from 64 and 128, a second one for part of the work), and by predictions on more than 128
+        sequences. The results are the same bit for bit for every number.
 
     random_state : int, RandomState instance or None, default=None
         Determines initial weights, minibatches and validation share. With an int, results are the same bit for bit at every

@@ -425,7 +425,7 @@ def test_the_truncation_length_is_searched_for(Estimator, form, n_jobs):
     X, y = make_steps(form, Estimator)
     scorer = make_step_scorer("balanced_accuracy" if Estimator is RNNClassifier else "neg_mean_absolute_error")
     grid = {"truncation_length": [1, 2, 7, None]}
-    estimator = new_of_steps(Estimator, max_iter=10, batch_size=8, truncation_stride=None)
+    estimator = new_of_steps(Estimator, max_iter=7, batch_size=8, truncation_stride=None)
     search = GridSearchCV(estimator, grid, cv=2, scoring=scorer, n_jobs=n_jobs, error_score="raise").fit(X, y)
     scores = search.cv_results_["mean_test_score"]
     assert scores[0] != scores[1] != scores[2] == scores[3]  # no sequence is longer than 7

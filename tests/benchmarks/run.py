@@ -66,13 +66,13 @@ def environment() -> dict[str, str]:
     return kept | {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
 
 
-def run(name: str, quick: bool, folder: Path) -> tuple[list[Table], list[str]]:
+def run(name: str, common: list[str], folder: Path) -> tuple[list[Table], list[str]]:
     """Run a benchmark in each of its ways that ``folder`` has no result of; return its tables, and the commands that failed."""
     written, failed = [], []
     for number, arguments in enumerate(BENCHMARKS[name][1]):
         shown, file = " ".join([f"{name}.py", *arguments]), folder / f"{name}_{number}.json"
         print(f"\n=== {shown}", flush=True)
-        command = [sys.executable, str(HERE / f"{name}.py"), *arguments, *(["--quick"] if quick else [])]
+        command = [sys.executable, str(HERE / f"{name}.py"), *arguments, *common]
         if not file.exists():
             subprocess.run([*command, "--json", str(file)], env=environment(), check=False)
         if file.exists():
@@ -153,7 +153,7 @@ def machine() -> list[str]:
 
 
 def page(tables: dict[str, list[Table]], failed: list[str], images: list[str], options: argparse.Namespace) -> str:
-    arguments = ["--output docs", *(["--quick"] if options.quick else []), *options.names]
+    arguments = ["--output docs", *arguments_of_all(options), *options.names]
     lines = [
         ".. This page is written by tests/benchmarks/run.py.",
         "",
@@ -246,10 +246,15 @@ def plot(tables: list[Table], folder: Path) -> list[str]:
     return drawn
 
 
+def arguments_of_all(options: argparse.Namespace) -> list[str]:
+    return [*(["--quick"] if options.quick else []), *([f"--seconds={options.seconds}"] if options.seconds else [])]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="name", help=f"benchmarks to run: {', '.join(BENCHMARKS)}; by default all")
     parser.add_argument("--quick", action="store_true", help="few points and short times: do they run?")
+    parser.add_argument("--seconds", type=float, help="for each competitor and point")
     parser.add_argument("--output", type=Path, help="folder for benchmarks.rst and images/benchmarks_*.png")
     parser.add_argument(
         "--results", type=Path, help="existing folder to keep results in; those that are there are not run again"
@@ -261,7 +266,7 @@ def main() -> int:
     tables, failed = {}, []
     with nullcontext(options.results) if options.results else tempfile.TemporaryDirectory() as folder:
         for name in options.names or BENCHMARKS:
-            tables[name], failures = run(name, options.quick, Path(folder))
+            tables[name], failures = run(name, arguments_of_all(options), Path(folder))
             failed += failures
     if options.output:
         images = plot([table for of_benchmark in tables.values() for table in of_benchmark], options.output / "images")
