@@ -11,7 +11,7 @@ from inspect import signature
 from numbers import Integral, Real
 from operator import attrgetter, is_
 from typing import Any, ClassVar, Literal, Self
-from weakref import WeakKeyDictionary
+from weakref import ReferenceType, ref
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ from ._optim.schedules import SCHEDULES
 from ._optim.solvers import SOLVERS
 from ._passes import Stream, Unrolling
 from ._runtime import computing, threads
-from ._training import CHUNK_SIZE, Data, Options, Run, chunks, train, train_lbfgs, train_once
+from ._training import Data, Options, Run, chunks, train, train_lbfgs, train_once
 from ._version import __version__
 from .sequences import Batch, Sequences, check_sequences, check_steps, is_ready, is_stepwise
 
@@ -43,8 +43,12 @@ STATE_FORMAT = 1
 SMALL_CALL = 256
 #: steps of all sequences times state units up to which partial_fit takes buffers made before, and for how many estimators
 #: a thread keeps them
-SMALL_CHUNK = 262144
+SMALL_CHUNK = 65536
 MAX_KEPT = 16
+#: state units, and steps of all sequences times these, from which prediction uses several threads: below, they wait for each
+#: other's calls
+LARGE_STATE = 128
+LARGE_CALL = 3_000_000
 #: scikit-learn 1.9 refuses weights that are all zero by itself; a stream may pass on without any target
 ALL_MAY_BE_ZERO = {name: True for name in signature(_check_sample_weight).parameters if name == "allow_all_zero_weights"}
 
@@ -53,6 +57,8 @@ ALL_MAY_BE_ZERO = {name: True for name in signature(_check_sample_weight).parame
 class _Kept:
     """What a thread keeps of an estimator from call to call, to save time: beside it, so it is neither copied nor pickled."""
 
+    #: the estimator
+    owner: ReferenceType[BaseRNN]
     #: whose buffers are used again
     network: Network | None = None
     #: values of the parameters that have been validated
@@ -63,7 +69,7 @@ class _Kept:
 
 class _KeptByThread(threading.local):
     def __init__(self) -> None:
-        self.estimators: WeakKeyDictionary[BaseRNN, _Kept] = WeakKeyDictionary()
+        self.estimators: dict[int, _Kept] = {}  # by identity, since a subclass may define equality
 
 
 _kept_by_thread = _KeptByThread()
@@ -532,8 +538,9 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
                 )
             if not is_ready(initial_state, dtype):
                 initial_state = check_array(initial_state, dtype=dtype, input_name="initial_state", estimator=self)
-        several = len(sequences) > CHUNK_SIZE
-        with computing(), threads(self.n_jobs if several else 1) as network.submit:
+        n_units = network.n_state_units
+        is_large = n_units >= LARGE_STATE and len(sequences.values) * n_units >= LARGE_CALL
+        with computing(), threads(self.n_jobs if is_large else 1) as network.submit:
             raw, state = _raw_predictions(network, self._theta, sequences, initial_state, with_state=with_state)
         return raw, sequences, state
 
@@ -547,16 +554,17 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         kept = self._kept
         if kept.network is None or kept.network.architecture != architecture:
             kept.network = Network(Architecture(*architecture))
+            kept.network.max_workspaces = 2  # one to train and one to predict
         return kept.network
 
     @property
     def _kept(self) -> _Kept:
-        estimators = _kept_by_thread.estimators
-        kept = estimators.get(self)
-        if kept is None:
+        estimators, key = _kept_by_thread.estimators, id(self)
+        kept = estimators.get(key)
+        if kept is None or kept.owner() is not self:
             if len(estimators) >= MAX_KEPT:
                 del estimators[next(iter(estimators))]
-            kept = estimators[self] = _Kept()
+            kept = estimators[key] = _Kept(ref(self, lambda _: estimators.pop(key, None)))
         return kept
 
     def _arranged(self, y: NDArray[Any], sequences: Sequences, state: NDArray[Any] | None) -> Any:

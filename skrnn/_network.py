@@ -103,6 +103,7 @@ class Network:
         self.layout = Layout(shapes | {"readout": (architecture.n_raw, self.n_pooled + 1)})
         #: for each part of a minibatch, since parts may be computed at the same time
         self._workspaces: defaultdict[int, Workspaces] = defaultdict(dict)
+        self.max_workspaces = MAX_WORKSPACES
         self._gradients_of_parts: list[_Parameters] = []
         self._parameters: dict[int, _Parameters] = {}
         self._decay: FloatArray | None = None
@@ -354,7 +355,7 @@ class Network:
 
     def share_workspaces(self, other: Network) -> None:
         """Use the buffers of another network of the same architecture."""
-        self._workspaces = other._workspaces
+        self._workspaces, self.max_workspaces = other._workspaces, other.max_workspaces
 
     def _workspace(self, n_sequences: int, n_steps: int, dtype: DTypeLike, *, training: bool, part: int = 0) -> _Workspace:
         """Return the workspace for this number of sequences, made anew for windows longer than any before."""
@@ -364,7 +365,7 @@ class Network:
         workspace = workspaces.get(key)
         if workspace is None or workspace.stack.n_steps < n_steps:
             workspaces.pop(key, None)
-            if len(workspaces) == MAX_WORKSPACES:
+            if len(workspaces) == self.max_workspaces:
                 del workspaces[next(iter(workspaces))]
             stack = Stack(self.cells, n_sequences, n_steps, dtype, training=training)
             workspace = workspaces[key] = _Workspace(stack, self._new_readout(stack, training=training))

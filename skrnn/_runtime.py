@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import effective_n_jobs
+from joblib.parallel import get_active_backend
 from threadpoolctl import ThreadpoolController
 
 _lock = threading.Lock()
@@ -100,21 +101,35 @@ def threads(n_jobs: int | None) -> Iterator[Callable[..., Future[Any]] | None]:
         _limit(_libraries()[1])
         np.seterr(all="ignore")
 
-    n_threads = effective_n_jobs(n_jobs)
+    is_nested = getattr(get_active_backend()[0], "nesting_level", None)  # in a worker of joblib, whose others use the cores
+    n_threads = 1 if is_nested else effective_n_jobs(n_jobs)
     if n_threads == 1:
         yield None
         return
     with ThreadPoolExecutor(n_threads, "skrnn", initialize) as executor:
 
         def submit(function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-            try:
-                return executor.submit(function, *arguments)
-            except RuntimeError:  # no thread can begin, for instance because the interpreter is about to end
-                done: Future[Any] = Future()
-                done.set_result(function(*arguments))
-                return done
+            future: Future[Any] = Future()
+            begun = threading.Lock()
 
-        yield submit
+            def run() -> None:
+                if begun.acquire(blocking=False):
+                    try:
+                        future.set_result(function(*arguments))
+                    except BaseException as error:
+                        future.set_exception(error)
+
+            try:
+                executor.submit(run)
+            except RuntimeError:  # no thread can begin, but one that has may still come to it
+                run()
+            return future
+
+        try:
+            yield submit
+        except BaseException:
+            executor.shutdown(cancel_futures=True)
+            raise
 
 
 @contextmanager

@@ -283,3 +283,27 @@ def test_an_unknown_class_is_refused_in_later_calls(wrong):
     estimator.partial_fit(**chunk(estimator, 0))
     with pytest.raises(ValueError, match="y has classes"):
         estimator.partial_fit(chunk(estimator, 0)["X"], np.array(wrong))
+
+
+def test_a_subclass_with_equality_and_no_hash_can_be_used():
+    class Equal(RNNClassifier):
+        __hash__ = None
+
+        def __eq__(self, other):
+            return True
+
+    first, second = (Equal(3, max_iter=1, learning_rate="cosine", random_state=seed) for seed in range(2))
+    X, y = np.random.default_rng(0).normal(size=(6, 4, 2)), np.arange(6) % 2
+    for estimator in (first, second):
+        estimator.partial_fit(X, y, classes=[0, 1])
+    expected = [RNNClassifier(**estimator.get_params()).partial_fit(X, y, classes=[0, 1]) for estimator in (first, second)]
+    for estimator, other in zip((first, second, first), (*expected, expected[0]), strict=True):
+        assert_array_equal(estimator.predict_proba(X), other.predict_proba(X))
+
+
+def test_buffers_of_few_chunks_are_kept():
+    reg = RNNRegressor(8)
+    for n in range(2, 10):
+        reg.partial_fit(np.ones((n, 5, 1)), np.ones(n))
+        reg.predict(np.ones((n, 5, 1)))
+    assert len(reg._kept.network._workspaces[0]) <= 2

@@ -1,8 +1,11 @@
 """``n_jobs``: the same bits with any number of threads, in training and prediction, and nothing is left behind."""
 
+import gc
 import pickle
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from weakref import WeakSet
 
 import joblib
 import numpy as np
@@ -13,6 +16,7 @@ from sklearn.base import clone
 from skrnn import RNNClassifier, RNNRegressor, _base, _network, _training
 from skrnn._core import bptt, workspace
 from skrnn._core.cells import CELLS
+from skrnn._runtime import threads
 from skrnn.sequences import Batch, Sequences
 
 
@@ -31,7 +35,8 @@ def parts(monkeypatch):
     monkeypatch.setattr(_network, "PART_SEQUENCES", 16)
     monkeypatch.setattr(_network, "PART_ELEMENTS", 1)
     monkeypatch.setattr(_training, "CHUNK_SIZE", 40)
-    monkeypatch.setattr(_base, "CHUNK_SIZE", 40)
+    for name in ("LARGE_STATE", "LARGE_CALL"):
+        monkeypatch.setattr(_base, name, 0)
 
 
 @pytest.fixture
@@ -247,3 +252,76 @@ def test_where_no_thread_can_begin_the_first_does_all_the_work(how, monkeypatch,
     monkeypatch.setattr(ThreadPoolExecutor, "submit", refuse_later)
     assert_array_equal(new(n_jobs=2, batch_size=40).fit(X, y)._theta, expected._theta)
     assert len(calls) > 4
+
+
+@pytest.mark.usefixtures("parts")
+@pytest.mark.parametrize("n_threads", [0, 1])
+def test_work_is_not_done_twice_if_fewer_threads_can_begin(n_threads, monkeypatch):
+    """``submit`` of an executor has taken the work in before it fails to start a thread for it."""
+    X, y = make_data(n=40)
+    expected = new(batch_size=40).fit(X, y)
+    start, begun = threading.Thread.start, []
+
+    def start_no_more(thread):
+        if len(begun) == n_threads:
+            raise RuntimeError("can't start new thread")
+        begun.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_no_more)
+    reg = new(n_jobs=2, batch_size=40).fit(X, y)
+    assert len(begun) == n_threads
+    assert_array_equal(reg._theta, expected._theta)
+    assert reg.loss_curve_ == expected.loss_curve_
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_buffers_go_with_the_last_reference_to_their_network(n_jobs):
+    X, y = make_data()
+    tapes = WeakSet()
+    original = workspace.Tape.__init__
+
+    def noted(tape, *arguments, **options):
+        original(tape, *arguments, **options)
+        tapes.add(tape)
+
+    gc.collect()
+    gc.disable()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(workspace.Tape, "__init__", noted)
+            new(n_jobs=n_jobs).fit(X, y)
+        assert not tapes
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_there_is_one_thread_in_a_worker_of_joblib(backend):
+    assert joblib.Parallel(n_jobs=2, backend=backend)(joblib.delayed(has_threads)(2) for _ in range(2)) == [False, False]
+    assert has_threads(2)
+
+
+def has_threads(n_jobs):
+    with threads(n_jobs) as submit:
+        return submit is not None
+
+
+@pytest.mark.usefixtures("parts")
+def test_an_error_in_prediction_leaves_the_rest_undone(monkeypatch):
+    X, y = make_data(n=400)
+    reg = new(n_jobs=2).fit(X[:20], y[:20])
+    chunks, original = [], _network.Network.raw_predictions
+
+    def fail_later(*arguments):
+        chunks.append(None)
+        time.sleep(0.01)
+        if len(chunks) == 2:
+            raise MemoryError
+        return original(*arguments)
+
+    monkeypatch.setattr(_network.Network, "raw_predictions", fail_later)
+    with pytest.raises(MemoryError):
+        reg.predict(X)
+    assert len(chunks) < 10
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("skrnn")]

@@ -111,11 +111,11 @@ def backward(
             if columns is not None:
                 tape.dstate[:, :, columns] = 0
         if submit is None:
-            tape.weight_gradient.add(first, last, grads)
+            tape.weight_gradient.add(tape, first, last, grads)
         else:
             if adding is not None:
                 adding.result()
-            adding = submit(tape.weight_gradient.add, first, last, grads)
+            adding = submit(tape.weight_gradient.add, tape, first, last, grads)
         if first == start or first // VANISHING_STEPS < last // VANISHING_STEPS:
             tape.dstate[np.abs(tape.dstate) < tape.negligible] = 0
         if dx is not None:

@@ -138,10 +138,11 @@ class WeightGradients:
     Parameters
     ----------
     tape : Tape
+        It owns this, so it is not kept: a cycle would keep its buffers.
     """
 
     def __init__(self, tape: Tape) -> None:
-        self.tape, self.terms = tape, tape.cell.weight_gradients()
+        self.terms = tape.cell.weight_gradients()
         self.dtype = tape.hx.dtype
         self._hx, self._da = (address(rows, self.dtype) for rows in (tape.hx, tape.adjoints[0, tape.cell.first_gradient]))
         #: multiplications of one step
@@ -153,13 +154,13 @@ class WeightGradients:
             n_rows = tape.cell.n_block + tape.cell.n_rows * tape.cell.n_hidden
             self._side_by_side = aligned_zeros((n_rows * self.n_steps * tape.n_sequences,), self.dtype)
 
-    def add(self, start: int, stop: int, grads: Mapping[str, FloatArray]) -> None:
-        """Add those of the steps of one block to ``grads``, the last first."""
+    def add(self, tape: Tape, start: int, stop: int, grads: Mapping[str, FloatArray]) -> None:
+        """Add those of the steps of one block of the tape to ``grads``, the last first."""
         outs = [address(grads[term.name], self.dtype) for term in self.terms]
         for first in range((stop - 1) // self.n_steps * self.n_steps, start - self.n_steps, -self.n_steps):
             first, last = max(first, start), min(first + self.n_steps, stop)
-            n_columns = (last - first) * self.tape.n_sequences
-            hx, da = self._operands(first, last)
+            n_columns = (last - first) * tape.n_sequences
+            hx, da = self._operands(tape, first, last)
             for (add, from_input, from_row), out in zip(self._products(n_columns), outs, strict=True):
                 add(hx + from_input, da + from_row, out)
 
@@ -177,10 +178,9 @@ class WeightGradients:
             ]
         return self._known[n_columns]
 
-    def _operands(self, start: int, stop: int) -> tuple[int, int]:
+    def _operands(self, tape: Tape, start: int, stop: int) -> tuple[int, int]:
         """Addresses of ``[h; 1; x]`` and of the gradients of the pre-activations, each (rows, steps * N)."""
-        tape, n = self.tape, stop - start
-        if n == 1:
+        if stop - start == 1:
             return self._hx + start * tape.hx.strides[0], self._da + start % len(tape.adjoints) * tape.adjoints.strides[0]
         hx, da = tape.hx[start:stop].transpose(1, 0, 2), tape.gradients_of(start, stop).transpose(1, 0, 2)
         flat_hx = self._side_by_side[: hx.size]

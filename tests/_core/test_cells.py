@@ -126,11 +126,11 @@ def test_the_check_sees_a_wrong_adjoint(variant, changes, monkeypatch):
 def test_the_check_sees_a_weight_gradient_with_states_of_the_wrong_step(variant, monkeypatch):
     add = WeightGradients.add
 
-    def corrupted(self, start, stop, grads):
-        H, hx = self.tape.cell.n_hidden, self.tape.hx
+    def corrupted(self, tape, start, stop, grads):
+        H, hx = tape.cell.n_hidden, tape.hx
         before = hx.copy()
         hx[:-1, :H] = before[1:, :H]
-        add(self, start, stop, grads)
+        add(self, tape, start, stop, grads)
         hx[...] = before
 
     monkeypatch.setattr(WeightGradients, "add", corrupted)

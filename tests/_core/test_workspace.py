@@ -126,7 +126,7 @@ def test_weight_gradients_of_some_steps_are_added(variant, start, stop, side_by_
     tape.hx[...] = rng.standard_normal(tape.hx.shape)
     before = {name: rng.standard_normal(shape) for name, shape in cell.shapes().items()}
     grads = {name: grad.copy() for name, grad in before.items()}
-    tape.weight_gradient.add(start, stop, grads)
+    tape.weight_gradient.add(tape, start, stop, grads)
     da = tape.adjoints[start % 12 :][: stop - start, cell.first_gradient :].reshape(stop - start, -1, N)
     for name, inputs, rows in cell.weight_gradients():
         expected = before[name] + np.einsum("trn,tan->ra", tape.hx[start:stop, inputs], da[:, rows])
@@ -138,7 +138,7 @@ def test_a_gradient_of_another_dtype_or_order_is_refused():
     shape = tape.cell.shapes()["weights"]
     for grad in (np.zeros(shape, np.float32), np.zeros(shape[::-1]).T):
         with pytest.raises(ValueError, match="a C-contiguous array of float64 is needed"):
-            tape.weight_gradient.add(0, 1, {"weights": grad})
+            tape.weight_gradient.add(tape, 0, 1, {"weights": grad})
 
 
 @pytest.mark.parametrize(
