@@ -302,7 +302,7 @@ def test_a_subclass_with_equality_and_no_hash_can_be_used():
 
 
 def test_buffers_of_few_chunks_are_kept():
-    reg = RNNRegressor(8)
+    reg = RNNRegressor(hidden_layer_sizes=8)
     for n in range(2, 10):
         reg.partial_fit(np.ones((n, 5, 1)), np.ones(n))
         reg.predict(np.ones((n, 5, 1)))
