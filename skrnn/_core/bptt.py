@@ -46,6 +46,7 @@ def forward(tape: Tape, start: int, stop: int, exits: Sequence[Event] = ()) -> N
         (That first step is run because the state before it is also the output of the sequence's last step.)
     """
     step, views = tape.cell.step, tape.step_views
+    tape.prepare(start, stop)
     for last, columns in exits:
         for step_views in views[start : last + 1]:
             step(*step_views)

@@ -276,25 +276,24 @@ class GRU(Cell):
     def step_views(self, tape: Tape, t: int, row: int) -> Views:
         H, N, hx, kept = self.n_hidden, tape.n_sequences, tape.hx, tape.kept[row]
         z, r, m, n = kept
-        W, V = tape.W, tape.V
+        W = tape.W
         return (
-            W.multiply, W.a, V.multiply, V.a, tape.half, tape.scratch[0], hx[t], hx[t, H:], hx[t, :H], hx[t + 1, :H],
-            W.out_of(kept[:3].reshape(3 * H, N)), V.out_of(n), kept[:2], z, r, m, n,
+            W.multiply, W.a, tape.half, tape.scratch[0], hx[t], hx[t, :H], hx[t + 1, :H], W.out_of(kept[:3].reshape(3 * H, N)),
+            tape.inputs[t], kept[:2], z, r, m, n,
         )  # fmt: skip
 
     @staticmethod
     def step(
-        multiply: Callable[..., Any], W: FloatArray, multiply_input: Callable[..., Any], V: FloatArray, half: FloatArray,
-        scratch: FloatArray, hx: FloatArray, x1: FloatArray, h: FloatArray, h_next: FloatArray, zrm: FloatArray,
-        a_n: FloatArray, zr: FloatArray, z: FloatArray, r: FloatArray, m: FloatArray, n: FloatArray,
+        multiply: Callable[..., Any], W: FloatArray, half: FloatArray, scratch: FloatArray, hx: FloatArray, h: FloatArray,
+        h_next: FloatArray, zrm: FloatArray, input_n: FloatArray, zr: FloatArray, z: FloatArray, r: FloatArray, m: FloatArray,
+        n: FloatArray,
     ) -> None:  # fmt: skip
         multiply(W, hx, zrm)
-        multiply_input(V, x1, a_n)
         tanh(zr, zr)
         mul(zr, half, zr)
         add(zr, half, zr)
         mul(r, m, scratch)
-        add(n, scratch, n)
+        add(input_n, scratch, n)
         tanh(n, n)
         sub(h, n, scratch)
         mul(z, scratch, scratch)

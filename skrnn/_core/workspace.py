@@ -73,9 +73,11 @@ class Tape:
         self.scratch = aligned_zeros((cell.n_scratch, H, N), dtype)
         self._weights = aligned_zeros((R, cell.n_rows * H), dtype)
         n_recurrent = cell.n_recurrent * H
-        #: forward: the pre-activations that depend on h, and, in GRU, those that do not
+        #: forward: the pre-activations that depend on h and, in GRU, those that do not, which are computed ahead
         self.W = StepProduct(aligned_zeros((n_recurrent, R), dtype), N)
-        self.V = StepProduct(aligned_zeros((cell.n_rows * H - n_recurrent, R - H), dtype), N)
+        self.V = aligned_zeros((cell.n_rows * H - n_recurrent, R - H), dtype)
+        in_place = training and len(self.V)  # where the last of the kept blocks is computed from them
+        self.inputs = self.kept[:, -1] if in_place else aligned_zeros((T, len(self.V), N), dtype)
         self.step_views = [cell.step_views(self, t, self.kept_row(t)) for t in range(T)]
         if training:
             self.block = max(1, min(BLOCK_STEPS, BLOCK_ELEMENTS // (cell.n_adjoint * H * N)))
@@ -99,9 +101,14 @@ class Tape:
         cell.assemble(weights, every)
         self.W.rows[...] = every[:, :n_recurrent].T
         self.W.rows[:n_logistic] *= self.half
-        self.V.rows[...] = every[H:, n_recurrent:].T
+        self.V[...] = every[H:, n_recurrent:].T
         if self.training:
             self.U.rows[...] = every[:H, :n_recurrent]
+
+    def prepare(self, start: int, stop: int) -> None:
+        """Compute the pre-activations of some steps that do not depend on h."""
+        if len(self.V):
+            np.matmul(self.V, self.hx[start:stop, self.cell.n_hidden :], out=self.inputs[start:stop])
 
     def states(self, start: int, stop: int) -> FloatArray:
         """Return the hidden states after each of some steps, a view (stop - start, H, N)."""
