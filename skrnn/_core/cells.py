@@ -226,7 +226,7 @@ class GRU(Cell):
     .. math::
         dz_t &= dh_t \odot (h_t - n_t) (1 - z_t) \\
         dn_t &= dh_t \odot (1 - z_t) \odot (1 - n_t^2) \\
-        dm_t &= dn_t \odot r_t, \qquad dr_t = dn_t \odot m_t \odot r_t (1 - r_t) \\
+        dm_t &= dn_t \odot r_t, \qquad dr_t = (dn_t - dm_t) \odot r_t \odot m_t \\
         dh_{t-1} &= dh_t \odot z_t + W_z^T dz_t + W_r^T dr_t + W_n^T dm_t
 
     with :math:`dz, dr, dn` taken at the pre-activations. ``gates`` is :math:`[W \,|\, b \,|\, V]^T` of z beside r, shape
@@ -239,7 +239,7 @@ class GRU(Cell):
        translation", EMNLP (2014).
     """
 
-    # kept: z r m n; adjoint: dz dr dm dn
+    # kept: z r (r * m) n; adjoint: dz dr dm dn
     n_states, n_kept, n_adjoint, n_scratch = 1, 4, 4, 1
     n_rows, n_logistic, n_recurrent, first_gradient = 4, 2, 3, 0
 
@@ -275,25 +275,25 @@ class GRU(Cell):
 
     def step_views(self, tape: Tape, t: int, row: int) -> Views:
         H, N, hx, kept = self.n_hidden, tape.n_sequences, tape.hx, tape.kept[row]
-        z, r, m, n = kept
+        z, r, rm, n = kept
         W = tape.W
         return (
             W.multiply, W.a, tape.half, tape.scratch[0], hx[t], hx[t, :H], hx[t + 1, :H], W.out_of(kept[:3].reshape(3 * H, N)),
-            tape.inputs[t], kept[:2], z, r, m, n,
+            tape.inputs[t], kept[:2], z, r, rm, n,
         )  # fmt: skip
 
     @staticmethod
     def step(
         multiply: Callable[..., Any], W: FloatArray, half: FloatArray, scratch: FloatArray, hx: FloatArray, h: FloatArray,
-        h_next: FloatArray, zrm: FloatArray, input_n: FloatArray, zr: FloatArray, z: FloatArray, r: FloatArray, m: FloatArray,
+        h_next: FloatArray, zrm: FloatArray, input_n: FloatArray, zr: FloatArray, z: FloatArray, r: FloatArray, rm: FloatArray,
         n: FloatArray,
     ) -> None:  # fmt: skip
         multiply(W, hx, zrm)
         tanh(zr, zr)
         mul(zr, half, zr)
         add(zr, half, zr)
-        mul(r, m, scratch)
-        add(input_n, scratch, n)
+        mul(r, rm, rm)  # in place of m
+        add(input_n, rm, n)
         tanh(n, n)
         sub(h, n, scratch)
         mul(z, scratch, scratch)
@@ -313,7 +313,7 @@ class GRU(Cell):
     @staticmethod
     def adjoint(
         multiply: Callable[..., Any], U: FloatArray, dh_before: FloatArray, one: FloatArray, through: FloatArray,
-        dh: FloatArray, h: FloatArray, z: FloatArray, r: FloatArray, m: FloatArray, n: FloatArray, dzrm: FloatArray,
+        dh: FloatArray, h: FloatArray, z: FloatArray, r: FloatArray, rm: FloatArray, n: FloatArray, dzrm: FloatArray,
         dz: FloatArray, dr: FloatArray, dm: FloatArray, dn: FloatArray,
     ) -> None:  # fmt: skip
         mul(dh, z, through)
@@ -324,9 +324,8 @@ class GRU(Cell):
         sub(one, dm, dm)
         mul(dn, dm, dn)
         mul(dn, r, dm)
-        sub(one, r, dr)
-        mul(dr, dm, dr)
-        mul(dr, m, dr)
+        sub(dn, dm, dr)
+        mul(dr, rm, dr)
         multiply(U, dzrm, dh_before)
         add(dh, through, dh)
 

@@ -66,7 +66,7 @@ def assert_check_fails(variant, **options):
 
 #: what each adjoint reads of a step
 TERMS = {
-    "gru": ("U", "one", "h", "z", "r", "m", "n"),
+    "gru": ("U", "one", "h", "z", "r", "rm", "n"),
     "lstm": ("U", "one", "h", "oif", "i_f", "gc", "o", "i", "f", "g", "tanh_c"),
 }
 
