@@ -38,7 +38,7 @@ def skrnn_calls(reg: RNNRegressor, x: np.ndarray, state: np.ndarray) -> dict[str
     network = reg._fitted_network()
     batch, out = Batch(Sequences(x[0], np.array([1])), np.array([0]), every_step=True), np.empty((1, 1), np.float32)
     network.raw_predictions(reg._theta, batch, out, state.T)
-    stack = next(iter(network._workspaces.values())).stack
+    stack = next(iter(network._workspaces[0].values())).stack
     stack.start_from(state.T)
     tape, readout = stack.all_tapes[0], network.layout.views(reg._theta)["readout"]
     last = tape.hx[0, : reg.hidden_layer_sizes + 1]  # the state, once it is carried, and a one
