@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from inspect import signature
 from numbers import Integral, Real
@@ -540,7 +540,7 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
                 initial_state = check_array(initial_state, dtype=dtype, input_name="initial_state", estimator=self)
         n_units = network.n_state_units
         is_large = n_units >= LARGE_STATE and len(sequences.values) * n_units >= LARGE_CALL
-        with computing(), threads(self.n_jobs if is_large else 1) as network.submit:
+        with computing(), threads(self.n_jobs) if is_large else nullcontext() as network.submit:
             raw, state = _raw_predictions(network, self._theta, sequences, initial_state, with_state=with_state)
         return raw, sequences, state
 

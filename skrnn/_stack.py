@@ -60,7 +60,7 @@ class Stack:
 
         To compare is cheaper than to load, which counts where one step is predicted after the other.
         """
-        if vector is not None and self._loaded is not None and np.array_equal(vector, self._loaded):
+        if vector is not None and self._loaded is not None and (vector == self._loaded).all():
             return
         self._loaded = None
         for tapes, of_layer in zip(self.tapes, weights, strict=True):
