@@ -16,7 +16,6 @@ from weakref import ReferenceType, ref
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, is_classifier
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 from sklearn.utils._param_validation import Options as OneOf
@@ -299,6 +298,8 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         too_little = (
             f"{n} sequences are too little data for early_stopping=True with validation_fraction={self.validation_fraction}"
         )
+        from sklearn.model_selection import train_test_split  # a third of the time that importing this package would take
+
         try:
             held_in, held_out = train_test_split(
                 data.index,

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import check_scoring
 from sklearn.utils import check_consistent_length, get_tags
 from sklearn.utils.metadata_routing import get_routing_for_object
 
@@ -69,6 +68,8 @@ class _StepScorer:
     """What ``make_step_scorer`` returns."""
 
     def __init__(self, scoring: Any) -> None:
+        from sklearn.metrics import check_scoring  # takes longer to import than this package
+
         self._scoring = scoring
         self._scorer = check_scoring(scoring=scoring)
 

@@ -3,6 +3,8 @@
 A change that makes a number greater made training slower; one that makes it smaller is welcome to change the number here.
 """
 
+import subprocess
+import sys
 import tracemalloc
 
 import numpy as np
@@ -149,3 +151,11 @@ def test_a_minibatch_allocates_a_copy_of_its_inputs_and_nothing_in_the_loops(cel
     buffer_of_numpy = 33000 if cell == "rnn" else 0  # for the derivatives of a block, whose states are not side by side
     # absolute values, in the search for what has vanished
     assert in_loops["backward"][0] < 1.7 * n_states * state + buffer_of_numpy + 2048
+
+
+def test_importing_the_package_imports_nothing_large_that_scikit_learn_does_not():
+    """These take longer than the package itself, and are imported where they are used."""
+    code = "import sys, sklearn; before = set(sys.modules); import skrnn; print(*(set(sys.modules) - before))"
+    imported = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert "skrnn._core.cells" in imported
+    assert not {"sklearn.model_selection", "sklearn.metrics", "sklearn.preprocessing", "pandas", "matplotlib"} & set(imported)
