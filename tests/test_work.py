@@ -146,11 +146,11 @@ def test_a_minibatch_allocates_a_copy_of_its_inputs_and_nothing_in_the_loops(cel
     float32 = np.dtype(np.float32).itemsize
     state, inputs, parameters = N * H * float32, N * n_steps * F * float32, network.layout.size * float32
     assert whole < max(inputs, parameters) + 6 * state
-    assert in_loops["forward"][0] < 2048
+    assert in_loops["forward"][0] < 4096  # half a state; a coverage tool takes some of it
     n_states = 2 if cell == "lstm" else 1
     buffer_of_numpy = 33000 if cell == "rnn" else 0  # for the derivatives of a block, whose states are not side by side
     # absolute values, in the search for what has vanished
-    assert in_loops["backward"][0] < 1.7 * n_states * state + buffer_of_numpy + 2048
+    assert in_loops["backward"][0] < 1.7 * n_states * state + buffer_of_numpy + 4096
 
 
 def test_importing_the_package_imports_nothing_large_that_scikit_learn_does_not():
