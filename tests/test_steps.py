@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn import model_selection
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score, r2_score
 
-from skrnn import RNNClassifier, RNNRegressor, _base
+from skrnn import RNNClassifier, RNNRegressor
 from skrnn._core.cells import CELLS
 from skrnn.inspection import loss_gradient
 from skrnn.sequences import concatenate_steps
@@ -451,13 +452,13 @@ def test_one_weight_for_all_steps_of_a_sequence_is_the_weight_of_the_sequence(fo
 @pytest.fixture
 def held_out(monkeypatch):
     """Record of ``(held in, held out)`` of every validation split."""
-    splits, split = [], _base.train_test_split
+    splits, split = [], model_selection.train_test_split
 
     def recording_split(index, **options):
         splits.append(split(index, **options))
         return splits[-1]
 
-    monkeypatch.setattr(_base, "train_test_split", recording_split)
+    monkeypatch.setattr(model_selection, "train_test_split", recording_split)
     return splits
 
 

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import xlogy
+from sklearn import model_selection
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import mean_squared_error, r2_score
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 
-from skrnn import RNNClassifier, RNNRegressor, _base, _training
+from skrnn import RNNClassifier, RNNRegressor, _training
 from skrnn._core.losses import REGRESSION_LOSSES
 from skrnn._network import Network
 from skrnn._optim.clipping import clip, norm
@@ -505,13 +506,13 @@ def test_a_budget_that_is_used_up_is_warned_about(Estimator):
 @pytest.fixture
 def held_out(monkeypatch):
     """The positions that early stopping held out, one array a fit."""
-    splits, split = [], _base.train_test_split
+    splits, split = [], model_selection.train_test_split
 
     def recording_split(*arguments, **options):
         splits.append(split(*arguments, **options))
         return splits[-1]
 
-    monkeypatch.setattr(_base, "train_test_split", recording_split)
+    monkeypatch.setattr(model_selection, "train_test_split", recording_split)
     return splits
 
 
