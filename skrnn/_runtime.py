@@ -1,4 +1,4 @@
-"""Process-wide settings that are changed for a while and always given back: BLAS threads, Ctrl-C, and a second thread."""
+"""Process-wide settings that are changed for a while and always given back: BLAS threads, Ctrl-C, and other threads."""
 
 from __future__ import annotations
 

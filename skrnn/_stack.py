@@ -36,15 +36,7 @@ class Stack:
         Keep what ``backward`` needs.
     """
 
-    def __init__(
-        self,
-        cells: list[list[Cell]],
-        n_sequences: int,
-        n_steps: int,
-        dtype: DTypeLike,
-        *,
-        training: bool,
-    ) -> None:
+    def __init__(self, cells: list[list[Cell]], n_sequences: int, n_steps: int, dtype: DTypeLike, *, training: bool) -> None:
         self.n_sequences, self.n_steps, self.dtype = n_sequences, n_steps, np.dtype(dtype)
         self.tapes = [[Tape(cell, n_sequences, n_steps, dtype, training=training) for cell in layer] for layer in cells]
         self.all_tapes = [tape for tapes in self.tapes for tape in tapes]

@@ -56,15 +56,7 @@ class Tape:
         Keep what the adjoint needs. A tape without it is for prediction: all steps share one set of gates.
     """
 
-    def __init__(
-        self,
-        cell: Cell,
-        n_sequences: int,
-        n_steps: int,
-        dtype: DTypeLike,
-        *,
-        training: bool,
-    ) -> None:
+    def __init__(self, cell: Cell, n_sequences: int, n_steps: int, dtype: DTypeLike, *, training: bool) -> None:
         H, R, N, T = cell.n_hidden, cell.n_block, n_sequences, n_steps
         self.cell, self.n_sequences, self.n_steps, self.training = cell, N, T, training
         self.half, self.one = np.array(0.5, dtype), np.array(1, dtype)

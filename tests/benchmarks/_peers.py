@@ -337,7 +337,7 @@ def peers(threads: int, dtype: str = "float32") -> dict[str, Callable[[Net], Any
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {one}".strip()
     try:
         import jax
-        import optax  # noqa: F401  # is needed later
+        import optax  # noqa: F401  # without it JAX is left out: its trainer needs both
 
         jax.config.update("jax_enable_x64", dtype == "float64")
         trainers["JAX"] = JaxTrainer
