@@ -15,7 +15,8 @@ from ._batch import Batch
 from ._container import Sequences, concatenate_steps, split_steps
 from ._converters import from_channels_first, from_long, from_padded
 from ._validation import check_sequences, check_steps
-from ._validation import is_ready as is_ready  # for the estimators alone
+from ._validation import check_tokens as check_tokens  # for the estimators alone
+from ._validation import is_ready as is_ready
 from ._validation import is_stepwise as is_stepwise
 
 __all__ = [

@@ -92,23 +92,31 @@ class Batch:
         rows: NDArray[np.intp] = offsets[self.index + 1] - 1 - steps if reverse else offsets[self.index] + steps
         return rows
 
-    def pack(self, out: NDArray[Any], start: int, stop: int, *, reverse: bool = False) -> None:
+    def pack(
+        self, out: NDArray[Any], start: int, stop: int, *, reverse: bool = False, table: NDArray[Any] | None = None
+    ) -> NDArray[np.intp] | None:
         """Write ``[1; x]`` of steps ``start`` to ``stop``, zero in the padding, to ``out`` (stop - start, 1 + F, N).
 
-        With ``reverse``, each sequence is read from its end, within its own steps of the batch.
+        With ``reverse``, each sequence is read from its end, within its own steps of the batch. With a ``table``, (V, F), the
+        sequences are token ids, and ``x`` is their rows of the table; the ids are returned, (stop - start, N).
         """
-        out[:, 0] = 1
         if self.sequences.are_equal:
             values = self.sequences.values.reshape(len(self.sequences), self.n_steps, -1)
-            x = values[:, ::-1] if reverse else values
-            out[:, 1:] = x[self.index, start:stop].transpose(1, 2, 0)
-            return
-        rows = self._rows(start, stop, reverse=reverse)
-        out[:, 1:] = self.sequences.values.take(rows, axis=0, mode="clip").transpose(0, 2, 1)
-        for step, columns in self.entries:
-            out[: max(step - start, 0), :, columns] = 0
-        for step, columns in self.exits:
-            out[max(step - start, 0) :, :, columns] = 0
+            x = (values[:, ::-1] if reverse else values)[self.index, start:stop].swapaxes(0, 1)
+        else:
+            x = self.sequences.values.take(self._rows(start, stop, reverse=reverse), axis=0, mode="clip")
+        ids = None
+        if table is not None:
+            ids = x[..., 0]
+            x = table[ids]
+        out[:, 0] = 1
+        out[:, 1:] = x.transpose(0, 2, 1)
+        if self.is_ragged:
+            for step, columns in self.entries:
+                out[: max(step - start, 0), :, columns] = 0
+            for step, columns in self.exits:
+                out[max(step - start, 0) :, :, columns] = 0
+        return ids
 
     def flip(self, a: NDArray[Any]) -> NDArray[Any]:
         """Reverse each sequence of ``a`` (n_steps, rows, N) within its own steps."""

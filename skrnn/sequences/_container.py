@@ -23,12 +23,20 @@ class Sequences:
         Did the user pass separate arrays?
     flat : bool, default=False
         Did the user pass a 2-D array, one sequence a row?
+    dtype : dtype, optional
+        In which to compute with them; by default that of the values.
     """
 
     def __init__(
-        self, values: NDArray[Any], lengths: NDArray[np.intp] | int, *, ragged: bool = False, flat: bool = False
+        self,
+        values: NDArray[Any],
+        lengths: NDArray[np.intp] | int,
+        *,
+        ragged: bool = False,
+        flat: bool = False,
+        dtype: np.dtype[Any] | None = None,
     ) -> None:
-        self.values, self.ragged, self.flat = values, ragged, flat
+        self.values, self.ragged, self.flat, self.dtype = values, ragged, flat, dtype or values.dtype
         if isinstance(lengths, int):
             self.lengths, self.longest, self.are_equal = np.full(len(values) // lengths, lengths), lengths, True
         else:
@@ -64,7 +72,8 @@ class Sequences:
 
     def take(self, index: NDArray[np.intp]) -> Sequences:
         """Copy some of the sequences."""
-        return Sequences(self.values[self.steps_of(index)], self.lengths[index], ragged=self.ragged, flat=self.flat)
+        values = self.values[self.steps_of(index)]
+        return Sequences(values, self.lengths[index], ragged=self.ragged, flat=self.flat, dtype=self.dtype)
 
 
 def split_steps(values: NDArray[Any], lengths: NDArray[np.integer]) -> NDArray[np.object_]:

@@ -71,6 +71,60 @@ def check_sequences(
     return Sequences(values, lengths, ragged=ragged)
 
 
+def check_tokens(
+    estimator: Any,
+    X: Any,
+    *,
+    reset: bool,
+    n_features_per_step: int = 1,
+    n_tokens: int | None = None,
+    dtype: DTypeLike | None = None,
+) -> Sequences:
+    """Validate sequences of token ids, in any of their forms: integers, of whatever type, from 0.
+
+    Parameters
+    ----------
+    estimator, X, reset, n_features_per_step
+        As for ``check_sequences``.
+    n_tokens : int, default=None
+        All ids must be below.
+    dtype : dtype, default=None
+        In which to compute with them; None is float32 for float32 input, and else float64.
+
+    Returns
+    -------
+    sequences : Sequences
+        Of one column.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where ``X`` holds anything but token ids, or several a step.
+    """
+    sequences = check_sequences(estimator, X, reset=reset, n_features_per_step=n_features_per_step, dtype=None)
+    values = sequences.values
+    if dtype is None:
+        dtype = np.float32 if values.dtype == np.float32 else np.float64
+    if values.dtype.kind not in "iubfO":
+        raise TypeError(
+            f"X holds values of type {values.dtype}, but with embedding_dim it must hold token ids, integers. "
+            "skrnn.preprocessing.SequenceVectorizer makes them of strings."
+        )
+    ids = np.asarray(values, np.float64) if values.dtype.kind in "fO" else values
+    if sequences.n_features != 1:
+        raise ValueError(f"X has {sequences.n_features} features per step, but with embedding_dim a step is one token id.")
+    if ids.dtype.kind == "f" and not (np.isfinite(ids).all() and (ids == np.rint(ids)).all()):
+        raise ValueError("X must hold token ids with embedding_dim, but some of its values are not integers.")
+    if ids.min() < 0 or (n_tokens is not None and ids.max() >= n_tokens):
+        bound = "" if n_tokens is None else f" and less than n_tokens={n_tokens}"
+        raise ValueError(
+            f"Token ids must be at least 0{bound}, but X has {ids.min():.0f} to {ids.max():.0f}. Set n_tokens to the number of "
+            "all ids that will ever occur."
+        )
+    lengths = int(sequences.longest) if sequences.are_equal else sequences.lengths
+    return Sequences(ids.astype(np.intp), lengths, ragged=sequences.ragged, flat=sequences.flat, dtype=np.dtype(dtype))
+
+
 def is_ready(X: Any, dtype: Any) -> bool:
     """Tell an array of numbers that validation would pass as it is: a stream of short windows shall not wait for it."""
     return (
