@@ -144,7 +144,7 @@ def run(cell, gates, xs, state, nudges=None, mask=1.0):
     return steps
 
 
-def run_back(cell, gates, grads, steps, dhs, dlast, mask):
+def run_back(cell, gates, grads, steps, dhs, dlast, mask=1.0):
     """Unrolled backpropagation through time.
 
     ``dhs`` are the gradients of the hidden state after every step and ``dlast`` that of the last state. Adds to ``grads``;
