@@ -311,6 +311,13 @@ def test_packed_tensors_come_and_go():
     assert_same(from_padded(padded, lengths=lengths), members)
 
 
+@pytest.mark.parametrize("dtype", [np.int32, np.uint8])
+def test_packed_fields_may_be_any_integers(dtype):
+    members = ragged((2, 4, 1))
+    data, *fields = to_packed(members)
+    assert_same(from_packed(PackedSequence(data, *(field.astype(dtype) for field in fields))), members)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -271,7 +271,8 @@ def from_packed(packed: Any) -> NDArray[np.object_]:
     order = columns if packed.unsorted_indices is None else np.asarray(packed.unsorted_indices)
     if not np.array_equal(np.sort(order), columns):
         raise ValueError(f"packed.unsorted_indices must have each of 0 to {len(columns) - 1} once, got {order}.")
-    lengths = np.searchsorted(-sizes.astype(np.int64), -order)  # how many sizes are greater than the place of the sequence
+    sizes, order = sizes.astype(np.int64), order.astype(np.int64)
+    lengths = np.searchsorted(-sizes, -order)  # how many sizes are greater than the place of the sequence
     first = np.cumsum(sizes) - sizes
     return as_object_array(
         [data[first[:n] + column].reshape(n, -1) for column, n in zip(order.tolist(), lengths.tolist(), strict=True)]
