@@ -6,14 +6,15 @@ Axis 0 of every accepted form is the sequence:
 * a list or 1-D object array of (n_timesteps_i, n_features) arrays, sequences of unequal length; 1-D members are univariate;
 * a 2-D array or frame (n_sequences, n_columns), each row one flattened sequence of ``n_features_per_step`` features a step.
 
-Other layouts are never guessed; ``from_padded``, ``from_channels_first`` and ``from_long`` convert them.
+Other layouts are never guessed; the functions ``from_...`` and ``to_...`` convert them.
 """
 
 from __future__ import annotations
 
 from ._batch import Batch
 from ._container import Sequences, concatenate_steps, split_steps
-from ._converters import from_channels_first, from_long, from_padded
+from ._converters import from_channels_first, from_packed, from_padded, to_channels_first, to_packed, to_padded
+from ._frames import from_long, from_nested, to_long, to_nested
 from ._validation import check_sequences, check_steps
 from ._validation import check_tokens as check_tokens  # for the estimators alone
 from ._validation import is_ready as is_ready
@@ -27,6 +28,13 @@ __all__ = [
     "concatenate_steps",
     "from_channels_first",
     "from_long",
+    "from_nested",
+    "from_packed",
     "from_padded",
     "split_steps",
+    "to_channels_first",
+    "to_long",
+    "to_nested",
+    "to_packed",
+    "to_padded",
 ]

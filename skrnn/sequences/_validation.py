@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 from sklearn.utils.validation import check_consistent_length, validate_data
 
 from ._container import Sequences, concatenate_steps
-from ._kinds import as_array, check_kind, check_numbers, has_axis, is_ragged
+from ._kinds import as_members, check_frames, check_kind, check_numbers, has_axis, is_ragged
 
 
 def check_sequences(
@@ -58,7 +58,7 @@ def check_sequences(
         raise ValueError(f"Found array with dim {ndim}, while dim <= 3 is required: (n_sequences, n_timesteps, n_features).")
     lengths: NDArray[np.intp] | int | None = None
     if ragged:
-        _check_frames([x for x in X if hasattr(x, "columns")], numeric=dtype is not None)
+        check_frames([x for x in X if hasattr(x, "columns")], numeric=dtype is not None)
         X, lengths = _stack_members(X)
     elif ndim == 3:
         X, lengths = _stack_array(np.asarray(X))
@@ -190,15 +190,6 @@ def check_steps(values: Any, sequences: Sequences, name: str) -> NDArray[Any]:
         raise ValueError(f"{name} must have one entry per time step: {error}") from error
 
 
-def _check_frames(frames: list[Any], *, numeric: bool) -> None:
-    """Raise for separate frames that do not match, or are not numbers before NumPy makes numbers of them."""
-    columns = {tuple(frame.columns) for frame in frames}
-    if len(columns) > 1:
-        raise ValueError(f"The frames in X must have the same columns in the same order, got {list(columns)[:2]}.")
-    for frame in frames if numeric else ():
-        check_numbers(frame)
-
-
 def _stack_array(X: NDArray[Any]) -> tuple[NDArray[Any], int]:
     """All steps of a 3-D array, and the length of its sequences."""
     n_sequences, n_steps, n_features = X.shape
@@ -208,24 +199,8 @@ def _stack_array(X: NDArray[Any]) -> tuple[NDArray[Any], int]:
 
 
 def _stack_members(X: Any) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """All steps of separate sequences, which must be equally wide, and the lengths."""
-    members: list[NDArray[Any]] = []
-    for i, member in enumerate(X):
-        x = member if type(member) is np.ndarray else as_array(member, f"X[{i}]")
-        if x.ndim == 1:
-            x = x[:, None]
-        if x.ndim != 2:
-            raise ValueError(
-                f"Found X[{i}] of type {type(member).__name__} with dim {x.ndim}, while a sequence is an array "
-                "(n_timesteps, n_features). Reshape your data to sequences."
-            )
-        if len(x) == 0:
-            raise ValueError(f"X[{i}] is empty; at least 1 time step is required.")
-        if members and x.shape[1] != members[0].shape[1]:
-            raise ValueError(f"X[{i}] has {x.shape[1]} features per step, but X[0] has {members[0].shape[1]}.")
-        members.append(x)
-    if not members:
-        raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
+    """All steps of separate sequences, and the lengths."""
+    members = as_members(X)
     return np.concatenate(members), np.array([len(x) for x in members])
 
 
