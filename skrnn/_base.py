@@ -30,6 +30,7 @@ from ._optim.schedules import SCHEDULES
 from ._optim.solvers import SOLVERS
 from ._passes import Stream, Unrolling
 from ._runtime import computing, threads
+from ._scale import warn_of_features, warn_of_targets
 from ._training import Data, Options, Run, chunks, train, train_lbfgs, train_once
 from ._version import __version__
 from .sequences import Batch, Sequences, check_sequences, check_steps, check_tokens, is_ready, is_stepwise
@@ -240,6 +241,8 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
             goes_on = (incremental or self.warm_start) and hasattr(self, "_theta")
             sequences = self._check_X(X, reset=not goes_on)
             network, data = self._problem(sequences, encode(y, sequences, goes_on), sample_weight)
+            if not goes_on:
+                self._warn_of_scale(network, data)
             network.submit = submit
             if incremental and len(sequences.values) * network.n_state_units <= SMALL_CHUNK:
                 network.share_workspaces(self._kept_network(network.architecture))
@@ -272,6 +275,16 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         dropout = float(self.dropout), float(self.recurrent_dropout)
         network = Network(self._new_architecture(sequences), self._new_loss(), alpha, unrolling, *dropout)
         return network, Data(sequences, targets, weight, np.flatnonzero(of_sequences), self.return_sequences)
+
+    def _warn_of_scale(self, network: Network, data: Data) -> None:
+        """Warn if features, or real targets, are orders of magnitude away from one."""
+        if len(data.index) == 0:
+            return
+        if self.n_tokens_ is None:
+            is_whole = len(data.index) == len(data.sequences)
+            warn_of_features((data.sequences if is_whole else data.sequences.take(data.index)).values)
+        if not is_classifier(self) and network.loss.inverse_link == "identity":
+            warn_of_targets(*data.targets_of(data.index))
 
     def _check_combinations(self) -> None:
         """Raise for parameters that can't go together."""

@@ -35,6 +35,10 @@ CHUNK_STEPS = 32768
 #: "adaptive" divides the learning rate by this, and stops below the least factor that is worth a try
 ADAPTIVE_DIVISOR = 5.0
 ADAPTIVE_LEAST_RATE = 1e-6
+#: a gradient so many times as long as ``clip_norm`` explodes; where a share of at least so many updates do, something is wrong
+EXPLODING = 10.0
+EXPLODING_SHARE = 0.5
+EXPLODING_UPDATES = 100
 #: a loss above this is divergence, even where it can still be computed
 LARGEST_LOSS = 1e150
 
@@ -171,7 +175,7 @@ def train(
         The score of ``theta`` on the validation share; the best weights are then restored at the end.
     """
     minibatch_training = _MinibatchTraining(network, run, data, options, first_epoch)
-    without_improvement = 0
+    n_updates, without_improvement = run.n_updates, 0
     with deferred_interrupt() as interrupted:
         for _ in range(n_epochs):
             loss = minibatch_training.epoch(interrupted)
@@ -194,6 +198,14 @@ def train(
                 )
         if interrupted():
             _warn("Training interrupted by the user; the weights after the last complete update are kept.")
+    n_updates, n_exploding = run.n_updates - n_updates, minibatch_training.n_exploding
+    if n_updates >= EXPLODING_UPDATES and n_exploding >= EXPLODING_SHARE * n_updates:
+        _warn(
+            f"The gradients of {n_exploding} of {n_updates} updates were more than {EXPLODING:.0f} times as long as "
+            f"clip_norm={options.clip_norm}, and clipped: they explode, or X or y is not scaled. Scale both to about one; if "
+            "that is done, lower learning_rate_init, take cell='gru' or recurrent_init_scheme='orthogonal', set "
+            "truncation_length, or raise clip_norm."
+        )
     run.solver_state = minibatch_training.solver.state | {"solver": options.solver}
     if validate is not None and run.best_theta is not None:
         run.theta[...] = run.best_theta
@@ -240,6 +252,7 @@ class _MinibatchTraining:
             run.rate_factor = 1.0
         self.network, self.run, self.data, self.options, self.first_epoch = network, run, data, options, first_epoch
         self.stream = stream
+        self.n_exploding = 0
         self.solver = options.new_solver(run.theta.size, run.theta.dtype, run.solver_state)
         self.grad = aligned_zeros(run.theta.shape, run.theta.dtype)
         # squares of an accepted gradient must not overflow in a solver's second moments
@@ -271,7 +284,7 @@ class _MinibatchTraining:
     def step(self, loss: float, epochs_done: float) -> bool:
         """Clip the gradient and make a step by the schedule; one that is not finite is not made, and False is returned."""
         options, run = self.options, self.run
-        norm, clipped = clip(self.grad, options.clip_value, options.clip_norm)
+        norm, before, clipped = clip(self.grad, options.clip_value, options.clip_norm)
         if not (loss < LARGEST_LOSS and norm < self.largest_norm):
             return False
         schedule = SCHEDULES[options.learning_rate]
@@ -279,6 +292,7 @@ class _MinibatchTraining:
         if not self.solver.step(run.theta, self.grad, options.learning_rate_init * run.rate_factor * factor):
             return False
         run.n_clipped += clipped
+        self.n_exploding += options.clip_norm is not None and before > EXPLODING * options.clip_norm
         run.n_updates += 1
         return True
 

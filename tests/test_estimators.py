@@ -464,6 +464,7 @@ DTYPES = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:. is not scaled")
 @pytest.mark.parametrize(("dtype", "kind", "expected"), DTYPES)
 @pytest.mark.parametrize("form", [np.stack, list], ids=["3-D", "list"])
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
@@ -1117,6 +1118,7 @@ FAILURES = _failures(RNNClassifier) | _failures(RNNRegressor)
 fails = pytest.mark.parametrize(("Estimator", "parameters", "arguments"), FAILURES.values(), ids=FAILURES)
 
 
+@pytest.mark.filterwarnings("ignore:. is not scaled")
 @fails
 @pytest.mark.parametrize("fitted", [False, True], ids=["unfitted", "fitted"])
 def test_a_fit_that_raises_leaves_the_estimator_as_it_was(Estimator, parameters, arguments, fitted):
@@ -1131,6 +1133,7 @@ def test_a_fit_that_raises_leaves_the_estimator_as_it_was(Estimator, parameters,
     assert_same_state(vars(estimator), before)
 
 
+@pytest.mark.filterwarnings("ignore:. is not scaled")
 @fails
 @pytest.mark.parametrize("fitted", [False, True], ids=["unfitted", "fitted"])
 def test_a_partial_fit_that_raises_leaves_the_estimator_as_it_was(Estimator, parameters, arguments, fitted):

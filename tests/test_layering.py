@@ -13,6 +13,7 @@ ROOT = Path(skrnn.__file__).parent
 LAYERS = {
     "_core": (set(), {"numpy", "scipy", "threadpoolctl"}),
     "_optim": (set(), {"numpy"}),
+    "_scale": (set(), {"numpy", "sklearn"}),
     "_runtime": (set(), {"joblib", "numpy", "threadpoolctl"}),
     "_version": (set(), set()),
     "sequences": (set(), {"numpy", "scipy", "sklearn"}),  # and by name, when a frame is asked for, pandas or polars
