@@ -1,4 +1,4 @@
-"""scikit-learn's transformers, applied to every time step of sequences."""
+"""``PerStep``: scikit-learn's transformers, applied to every time step of sequences."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context, clone
+from sklearn.base import BaseEstimator, _fit_context, clone
 from sklearn.utils import _safe_indexing, check_consistent_length, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
-from .sequences import Sequences, check_sequences
-
-__all__ = ["PerStep"]
+from ..sequences import Sequences, check_sequences
+from ._base import SequenceTransformer
 
 
 def _transformer_has(method: str) -> Callable[[PerStep], bool]:
@@ -30,7 +29,7 @@ def _transformer_has(method: str) -> Callable[[PerStep], bool]:
     return check
 
 
-class PerStep(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg, misc]  # no stubs
+class PerStep(SequenceTransformer, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
     """Apply a transformer to every time step of sequences.
 
     The transformer sees one row for each step of each sequence and one column for each feature: a ``StandardScaler`` computes
@@ -188,20 +187,6 @@ class PerStep(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # t
         check_is_fitted(self)
         steps = np.split(_check_feature_names_in(self, input_features), self._n_steps_of_row)
         return np.concatenate([self.transformer_.get_feature_names_out(names) for names in steps])
-
-    def set_output(self, *, transform: str | None = None) -> Self:  # noqa: ARG002  # the name is scikit-learn's
-        """Do nothing, so that ``set_output`` of a pipeline works: sequences are always returned as arrays.
-
-        Parameters
-        ----------
-        transform : str, default=None
-            Ignored.
-
-        Returns
-        -------
-        self : PerStep
-        """
-        return self
 
     @property
     def _n_steps_of_row(self) -> int:
