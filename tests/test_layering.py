@@ -14,6 +14,7 @@ LAYERS = {
     "_core": (set(), {"numpy", "scipy", "threadpoolctl"}),
     "_optim": (set(), {"numpy"}),
     "_runtime": (set(), {"joblib", "numpy", "threadpoolctl"}),
+    "_callbacks": (set(), {"numpy", "sklearn"}),
     "_version": (set(), set()),
     "sequences": (set(), {"numpy", "scipy", "sklearn"}),
     "_stack": ({"_core"}, {"numpy"}),
@@ -21,11 +22,11 @@ LAYERS = {
     "_passes": ({"_readout", "_stack", "_core"}, set()),
     "_network": ({"_passes", "_readout", "_stack", "_core"}, {"numpy"}),
     "_training": (
-        {"_network", "_passes", "_core", "_optim", "_runtime", "sequences"},
+        {"_network", "_passes", "_core", "_optim", "_callbacks", "_runtime", "sequences"},
         {"numpy", "scipy", "sklearn"},
     ),
     "metrics": ({"sequences"}, {"numpy", "scipy", "sklearn"}),
-    "preprocessing": ({"sequences"}, {"numpy", "scipy", "sklearn"}),
+    "preprocessing": ({"_callbacks", "sequences"}, {"numpy", "scipy", "sklearn"}),
     "datasets": ({"sequences"}, {"numpy", "scipy", "sklearn"}),
 }
 #: the scikit-learn face and what stands beside it may import any of the above and each other, but nothing above imports them
