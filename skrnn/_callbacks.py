@@ -41,7 +41,7 @@ class Epochs:
     y: Any = None
     sample_weight: Any = None
     #: (run) -> attributes of an estimator that is fitted by it, copied
-    attributes: Callable[[Any], dict[str, Any]] | None = None
+    attributes: Any = None
     #: which of the sequences are trained on, if not all
     index: NDArray[Any] | None = None
     _epoch: Any = None
@@ -66,14 +66,12 @@ class Epochs:
 
     def _given(self, left: Callable[[], Any]) -> dict[str, Any]:
         """Return what a hook may ask for; scikit-learn calls the functions only if it does."""
-        attributes = self.attributes
-        assert attributes is not None
         return {
             "estimator": self.estimator,
             "X": lambda: self._trained_on(self.X),
             "y": lambda: self._trained_on(self.y),
             "metadata": lambda: _metadata(self._trained_on(self.sample_weight)),
-            "reconstruction_attributes": lambda: attributes(left()),
+            "reconstruction_attributes": lambda: self.attributes(left()),
         }
 
     def _trained_on(self, values: Any) -> Any:
