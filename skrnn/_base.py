@@ -34,7 +34,7 @@ from ._passes import Stream, Unrolling
 from ._runtime import computing, threads
 from ._training import Data, Options, Run, chunks, train, train_lbfgs, train_once
 from ._version import __version__
-from .sequences import Batch, Sequences, check_sequences, check_steps, is_ready, is_stepwise
+from .sequences import Batch, Sequences, check_sequences, check_steps, check_tokens, is_ready, is_stepwise
 
 DEFAULT_BATCH_SIZE = 32
 #: version of the pickled state; raised when an older skrnn could not read it
@@ -89,6 +89,8 @@ class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # sci
         "pooling": [StrOptions(set(POOLINGS)), tuple, list],
         "return_sequences": ["boolean"],
         "n_features_per_step": [Interval(Integral, 1, None, closed="left")],
+        "embedding_dim": [Interval(Integral, 1, None, closed="left"), None],
+        "n_tokens": [Interval(Integral, 1, None, closed="left"), None],
         "init_scheme": [StrOptions(set(INIT_SCHEMES))],
         "recurrent_init_scheme": [StrOptions(set(INIT_SCHEMES))],
         "forget_bias": [Interval(Real, None, None, closed="neither"), StrOptions({"chrono"})],
@@ -117,6 +119,8 @@ class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # sci
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "warm_start": ["boolean"],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "recurrent_dropout": [Interval(Real, 0, 1, closed="left")],
         "dtype": [
             StrOptions({"auto", "float32", "float64"}),
             OneOf(type, {np.float32, np.float64}),
@@ -136,6 +140,8 @@ class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # sci
         pooling: str | tuple[str, ...] = "last",
         return_sequences: bool = False,
         n_features_per_step: int = 1,
+        embedding_dim: int | None = None,
+        n_tokens: int | None = None,
         init_scheme: str = "glorot_uniform",
         recurrent_init_scheme: str = "orthogonal",
         forget_bias: float | Literal["chrono"] = 1.0,
@@ -164,6 +170,8 @@ class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # sci
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         warm_start: bool = False,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
         dtype: Any = "auto",
         n_jobs: int | None = None,
         random_state: Any = None,
@@ -176,6 +184,8 @@ class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # sci
         self.pooling = pooling
         self.return_sequences = return_sequences
         self.n_features_per_step = n_features_per_step
+        self.embedding_dim = embedding_dim
+        self.n_tokens = n_tokens
         self.init_scheme = init_scheme
         self.recurrent_init_scheme = recurrent_init_scheme
         self.forget_bias = forget_bias
@@ -204,6 +214,8 @@ class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # sci
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.warm_start = warm_start
+        self.dropout = dropout
+        self.recurrent_dropout = recurrent_dropout
         self.dtype = dtype
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -220,6 +232,7 @@ class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # sci
     t_: int
     loss_curve_: list[float]
     validation_scores_: list[float] | None
+    n_tokens_: int | None
 
     # ---------------------------------------------------------------- fitting
 
@@ -278,7 +291,8 @@ class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # sci
         steps: Any = (length, None if length is None else stride, self.checkpoint_interval)
         unrolling = Unrolling(*(int(n) if isinstance(n, Integral) else n for n in steps))  # NumPy's may be unsigned
         alpha = self.alpha / (float(of_sequences.sum()) or len(sequences))
-        network = Network(self._new_architecture(sequences), self._new_loss(), alpha, unrolling)
+        dropout = float(self.dropout), float(self.recurrent_dropout)
+        network = Network(self._new_architecture(sequences), self._new_loss(), alpha, unrolling, *dropout)
         return network, Data(sequences, targets, weight, np.flatnonzero(of_sequences), self.return_sequences)
 
     def _check_combinations(self) -> None:
@@ -298,6 +312,11 @@ class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # sci
                     )
         if self.solver == "lbfgs" and length is not None:
             raise ValueError(f"solver='lbfgs' can't be used with truncation_length={length}, whose gradient is not exact.")
+        if self.solver == "lbfgs" and (self.dropout or self.recurrent_dropout):
+            raise ValueError(
+                f"solver='lbfgs' can't be used with dropout={self.dropout} or recurrent_dropout={self.recurrent_dropout}, with "
+                "which the loss is random."
+            )
 
     def _train(self, network: Network, run: Run, data: Data, sample_weight: Any, epochs: Epochs) -> None:
         """Epochs until a stopping rule ends them, with a validation share if there is to be one."""
@@ -344,13 +363,20 @@ class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # sci
         return None
 
     def _check_X(self, X: Any, *, reset: bool) -> Sequences:
-        if not reset:
-            dtype: Any = self._theta.dtype
-        elif isinstance(self.dtype, str) and self.dtype == "auto":
-            dtype = (np.float64, np.float32)
-        else:
-            dtype = np.dtype(self.dtype)
-        sequences = check_sequences(self, X, reset=reset, n_features_per_step=self.n_features_per_step, dtype=dtype)
+        of_user = None if isinstance(self.dtype, str) and self.dtype == "auto" else np.dtype(self.dtype)
+        dtype: Any = of_user if reset else self._theta.dtype
+        n_per_step = self.n_features_per_step
+        if (self.embedding_dim if reset else self.n_tokens_) is not None:
+            n_tokens = self.n_tokens if reset else self.n_tokens_
+            sequences = check_tokens(self, X, reset=reset, n_features_per_step=n_per_step, n_tokens=n_tokens, dtype=dtype)
+            if reset:
+                self.n_tokens_ = int(sequences.values.max()) + 1 if n_tokens is None else int(n_tokens)
+            return sequences
+        if reset:
+            self.n_tokens_ = None
+        sequences = check_sequences(
+            self, X, reset=reset, n_features_per_step=n_per_step, dtype=dtype or (np.float64, np.float32)
+        )
         if not reset and sequences.n_features != self._architecture["n_features"]:
             raise ValueError(
                 f"X has {sequences.n_features} features per step, but {type(self).__name__} was fitted with "
@@ -380,7 +406,7 @@ class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # sci
         if not pooling or not all(isinstance(name, str) and name in POOLINGS for name in pooling):
             raise self._invalid("pooling", f"one or several of {sorted(POOLINGS)}")
         return Architecture(
-            n_features=sequences.n_features,
+            n_features=sequences.n_features if self.embedding_dim is None else int(self.embedding_dim),
             hidden_layer_sizes=tuple(int(size) for size in sizes),
             cell=self.cell,
             activation=self.activation,
@@ -388,6 +414,7 @@ class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # sci
             pooling=pooling,
             n_raw=self.n_outputs_,
             return_sequences=bool(self.return_sequences),
+            n_tokens=self.n_tokens_ if self.n_tokens is None or self.embedding_dim is None else int(self.n_tokens),
         )
 
     def _invalid(self, name: str, expected: str) -> InvalidParameterError:
@@ -416,7 +443,7 @@ class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # sci
         theta = network.initialize(
             rng,
             network.loss.base_rate(y[..., known], weight[known]),
-            data.sequences.values.dtype,
+            data.sequences.dtype,
             init_scheme=self.init_scheme,
             recurrent_init_scheme=self.recurrent_init_scheme,
             forget_bias=self.forget_bias,

@@ -56,6 +56,14 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
     n_features_per_step : int, default=1
         How many columns of 2-D input make up one step; the row is read step by step. Ignored for other input.
 
+    embedding_dim : int or None, default=None
+        Sequences are token ids, integers from 0, one a step, as :class:`skrnn.preprocessing.SequenceVectorizer` makes them of
+        text; each stands for a learned vector of so many features [11]_. None reads numbers.
+
+    n_tokens : int or None, default=None
+        With ``embedding_dim``, the number of all token ids that will ever occur, which are below it. None is one more than the
+        largest in the first call of ``fit`` or ``partial_fit``.
+
     init_scheme : {"glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal", \
             "orthogonal", "identity", "uniform"}, default="glorot_uniform"
         Init scheme of the input and readout weights, drawn gate by gate. "uniform" is PyTorch's, between plus and minus
@@ -164,6 +172,14 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
     warm_start : bool, default=False
         Let ``fit`` go on from the weights and the solver's state of the last call.
 
+    dropout : float in [0, 1), default=0.0
+        Share of units that are left out, at random, between layers and before the readout: in training, for each sequence of a
+        minibatch others, but the same ones at all its steps [12]_. With ``stateful=True``, for each call others; losses then
+        don't reach back into the call before.
+
+    recurrent_dropout : float in [0, 1), default=0.0
+        The same for the hidden state where it enters the matrix products of the next step, and only there [12]_.
+
     dtype : {"auto", "float32", "float64"} or dtype, default="auto"
         Precision of weights and computation. "auto" is float32 for float32 input and float64 for everything else.
 
@@ -203,6 +219,9 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
     n_outputs_ : int
         Number of raw predictions of the readout.
 
+    n_tokens_ : int or None
+        With ``embedding_dim``, the number of token ids.
+
     n_layers_ : int
         Number of recurrent layers.
 
@@ -211,7 +230,8 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
 
     coefs_ : dict of str to ndarray
         The weights by name, ``layer0.forward.z.recurrent`` of shape (n_units, n_units), ``layer0.forward.z.input`` of shape
-        (n_units, n_inputs), ..., ``readout`` of shape (n_outputs_, n_pooled); views into one flat vector.
+        (n_units, n_inputs), ..., ``readout`` of shape (n_outputs_, n_pooled), and ``embedding`` of shape
+        (n_tokens_, embedding_dim); views into one flat vector.
 
     intercepts_ : dict of str to ndarray
         The biases by name, in the same way.
@@ -274,6 +294,9 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
        trajectories", Neural Computation 2 (1990).
     .. [10] T. Chen, B. Xu, C. Zhang and C. Guestrin, "Training deep nets with sublinear memory cost", arXiv:1604.06174
        (2016); A. Gruslys et al., "Memory-efficient backpropagation through time", NeurIPS (2016).
+    .. [11] Y. Bengio, R. Ducharme, P. Vincent and C. Jauvin, "A neural probabilistic language model", JMLR 3 (2003).
+    .. [12] Y. Gal and Z. Ghahramani, "A theoretically grounded application of dropout in recurrent neural networks",
+       NeurIPS (2016).
 
     Examples
     --------
@@ -304,6 +327,8 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
         pooling: str | tuple[str, ...] = "last",
         return_sequences: bool = False,
         n_features_per_step: int = 1,
+        embedding_dim: int | None = None,
+        n_tokens: int | None = None,
         init_scheme: str = "glorot_uniform",
         recurrent_init_scheme: str = "orthogonal",
         forget_bias: float | Literal["chrono"] = 1.0,
@@ -332,6 +357,8 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         warm_start: bool = False,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
         dtype: Any = "auto",
         n_jobs: int | None = None,
         random_state: Any = None,
@@ -346,6 +373,8 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
             pooling=pooling,
             return_sequences=return_sequences,
             n_features_per_step=n_features_per_step,
+            embedding_dim=embedding_dim,
+            n_tokens=n_tokens,
             init_scheme=init_scheme,
             recurrent_init_scheme=recurrent_init_scheme,
             forget_bias=forget_bias,
@@ -374,6 +403,8 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
             early_stopping=early_stopping,
             validation_fraction=validation_fraction,
             warm_start=warm_start,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
             dtype=dtype,
             n_jobs=n_jobs,
             random_state=random_state,
@@ -462,10 +493,10 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
         self._multilabel = multilabel
         if multilabel:
             self.n_outputs_ = n_classes
-            return np.ascontiguousarray(y.T, sequences.values.dtype)
+            return np.ascontiguousarray(y.T, sequences.dtype)
         encoded = np.searchsorted(self.classes_, y)
         self.n_outputs_ = 1 if n_classes == 2 else n_classes
-        return np.asarray(encoded[None], sequences.values.dtype) if n_classes == 2 else np.asarray(encoded)
+        return np.asarray(encoded[None], sequences.dtype) if n_classes == 2 else np.asarray(encoded)
 
     def _encode_more(self, y: Any, sequences: Sequences) -> NDArray[Any]:
         return self._encode(y, sequences, goes_on=True, incremental=True)

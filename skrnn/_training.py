@@ -266,7 +266,7 @@ class _MinibatchTraining:
         batches = minibatches(data.sequences.lengths[data.index], options.batch_size, run.rng, shuffle=options.shuffle)
         for number, positions in enumerate(batches):
             batch = data.batch(positions)
-            for update in self.network.updates(run.theta, batch, self.grad, stream=self.stream):
+            for update in self.network.updates(run.theta, batch, self.grad, stream=self.stream, rng=run.rng):
                 if interrupted():
                     return None
                 if not self.step(update.loss, run.n_iter - self.first_epoch + (number + update.done) / n_batches):

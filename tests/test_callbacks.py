@@ -41,6 +41,8 @@ VARIANTS = {
     "regressor": (RNNRegressor, {"learning_rate": "cosine", "cell": "lstm"}, (X, X[:, -1])),
     "adaptive": (RNNRegressor, {"learning_rate": "adaptive", "n_iter_no_change": 1, "tol": 10.0}, (X, X[:, -1, 0])),
     "ragged": (RNNClassifier, {"batch_size": 7}, ([x[: 1 + i % 5] for i, x in enumerate(X)], Y == 1)),
+    "dropout": (RNNClassifier, {"dropout": 0.2, "recurrent_dropout": 0.1}, (X, Y)),
+    "tokens": (RNNClassifier, {"embedding_dim": 3}, ((X[..., 0] > 0).astype(int), Y)),
     "every step": (RNNClassifier, {"return_sequences": True, "truncation_length": 2}, (X, X[..., 0] > 0)),
     "seeded": (RNNClassifier, {"random_state": 7, "stateful": True}, (X, np.array(["a", "b", "c"])[Y])),
 }
