@@ -6,6 +6,7 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from inspect import signature
 from numbers import Integral, Real
@@ -21,6 +22,7 @@ from sklearn.utils._param_validation import Interval, InvalidParameterError, Str
 from sklearn.utils._param_validation import Options as OneOf
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
+from ._callbacks import CallbackSupportMixin, Epochs, has_callbacks, with_epochs
 from ._core.cells import ACTIVATIONS, CELLS
 from ._core.initializers import INIT_SCHEMES
 from ._core.losses import Loss
@@ -77,7 +79,7 @@ _kept_by_thread = _KeptByThread()
 Encoder = Callable[[Any, Sequences, bool], NDArray[Any]]
 
 
-class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
+class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
     """What the two estimators share; abstract."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -226,6 +228,11 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
     _training_state: dict[str, Any]
     _stream: dict[str, Any] | None
     n_outputs_: int
+    out_activation_: str
+    n_iter_: int
+    t_: int
+    loss_curve_: list[float]
+    validation_scores_: list[float] | None
     n_tokens_: int | None
 
     # ---------------------------------------------------------------- fitting
@@ -252,22 +259,37 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
             if stream is not None:  # row i continues row i, whatever its weight
                 data = replace(data, index=np.arange(len(sequences)))
             run = self._resume(network) if goes_on else self._start(network, data, is_stream=stream is not None)
-            if self.solver == "lbfgs":
-                train_lbfgs(network, run, data, self._options(len(data.index)))
-            elif incremental:
-                options = self._options(len(data.index))
-                if stream is not None:
-                    options = replace(options, batch_size=len(sequences), shuffle=False)
-                train_once(network, run, data, options, stream)
+
+            def learn(epochs: Epochs) -> Run:
+                if self.solver == "lbfgs":
+                    train_lbfgs(network, run, data, self._options(len(data.index)), epochs)
+                elif incremental:
+                    options = self._options(len(data.index))
+                    if stream is not None:
+                        options = replace(options, batch_size=len(sequences), shuffle=False)
+                    train_once(network, run, data, options, stream, epochs)
+                else:
+                    self._train(network, run, data, sample_weight, epochs)
+                self.__dict__.update(self._fitted(network, run, stream))
+                return run
+
+            def attributes(left: Run) -> dict[str, Any]:
+                public = {name: value for name, value in vars(self).items() if not name.startswith("_")}
+                return deepcopy(public | self._fitted(network, left, stream))
+
+            if has_callbacks(self):
+                n_epochs = 1 if incremental else self.max_iter
+                with_epochs(self, learn, n_epochs, X=X, y=y, sample_weight=sample_weight, attributes=attributes)
             else:
-                self._train(network, run, data)
-            self._keep(network, run)
-            self._stream = None if stream is None else vars(stream)
+                learn(Epochs())
         return self
 
     def _problem(self, sequences: Sequences, targets: NDArray[Any], sample_weight: Any) -> tuple[Network, Data]:
         """Build the network with its loss, and the data to minimise it on."""
-        weight, of_sequences = self._check_weight(sample_weight, sequences)
+        weight = self._with_class_weight(self._check_weight(sample_weight, sequences), targets, sequences)
+        of_sequences = weight
+        if len(weight) != len(sequences):
+            of_sequences = np.add.reduceat(weight, sequences.offsets[:-1]) / sequences.lengths
         length, stride = self.truncation_length, self.truncation_stride
         steps: Any = (length, None if length is None else stride, self.checkpoint_interval)
         unrolling = Unrolling(*(int(n) if isinstance(n, Integral) else n for n in steps))  # NumPy's may be unsigned
@@ -309,20 +331,22 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
                 "which the loss is random."
             )
 
-    def _train(self, network: Network, run: Run, data: Data) -> None:
+    def _train(self, network: Network, run: Run, data: Data, sample_weight: Any, epochs: Epochs) -> None:
         """Epochs until a stopping rule ends them, with a validation share if there is to be one."""
         validate = None
         if self.early_stopping:
             held_in, held_out = self._split(data, run.rng)
-            y, weight = data.targets_of(held_out)
+            # as in scikit-learn, class_weight is of training alone
+            y, weight = replace(data, weight=self._check_weight(sample_weight, data.sequences)).targets_of(held_out)
             sequences = data.sequences.take(held_out)
             data = replace(data, index=held_in)
+            epochs.index = held_in
 
             def validate(theta: NDArray[Any]) -> float:
                 return self._validation_score(_raw_predictions(network, theta, sequences)[0], y, weight)
 
         options = self._options(len(data.index))
-        train(network, run, data, options, n_epochs=self.max_iter, first_epoch=run.n_iter, validate=validate)
+        train(network, run, data, options, n_epochs=self.max_iter, first_epoch=run.n_iter, validate=validate, epochs=epochs)
 
     def _split(self, data: Data, rng: np.random.RandomState) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Draw the sequences to train on and to validate on."""
@@ -373,19 +397,18 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
             )
         return sequences
 
-    def _check_weight(self, sample_weight: Any, sequences: Sequences) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return weights of sequences or, if such are given, of their steps; and the mean weight of each sequence."""
+    def _check_weight(self, sample_weight: Any, sequences: Sequences) -> NDArray[Any]:
+        """Return weights of sequences or, if such are given, of their steps."""
         if sample_weight is None:
-            weight: NDArray[Any] = np.ones(len(sequences))
-            return weight, weight
+            return np.ones(len(sequences))
         of_what: NDArray[Any] = sequences.lengths
         if self.return_sequences and is_stepwise(sample_weight):
             sample_weight = check_steps(sample_weight, sequences, "sample_weight")
             of_what = sequences.values
-        weight = _check_sample_weight(sample_weight, of_what, dtype=np.float64, ensure_non_negative=True, **ALL_MAY_BE_ZERO)
-        if of_what is sequences.lengths:
-            return weight, weight
-        return weight, np.add.reduceat(weight, sequences.offsets[:-1]) / sequences.lengths
+        weight: NDArray[Any] = _check_sample_weight(
+            sample_weight, of_what, dtype=np.float64, ensure_non_negative=True, **ALL_MAY_BE_ZERO
+        )
+        return weight
 
     def _new_architecture(self, sequences: Sequences) -> Architecture:
         sizes, pooling = self.hidden_layer_sizes, self.pooling
@@ -484,27 +507,32 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
             **state,
         )
 
-    def _keep(self, network: Network, run: Run) -> None:
-        """Set the fitted attributes."""
-        self._theta = run.theta
-        self._architecture = network.architecture._asdict()
-        self._training_state = {
-            "rng_state": run.rng.get_state(legacy=False),
-            "solver_state": run.solver_state,
-            "rate_factor": run.rate_factor,
-            "n_updates": run.n_updates,
-            "n_clipped": run.n_clipped,
-        }
-        self.n_layers_ = len(network.architecture.hidden_layer_sizes)
-        self.out_activation_ = network.loss.inverse_link
-        self.n_iter_, self.t_ = run.n_iter, run.t
-        self.loss_curve_ = run.loss_curve
-        self.loss_ = run.loss_curve[-1] if run.loss_curve else np.nan
+    @staticmethod
+    def _fitted(network: Network, run: Run, stream: Stream | None) -> dict[str, Any]:
+        """Return the fitted attributes."""
         validated = run.best_theta is not None
-        self.best_loss_ = None if validated else run.best_loss
-        self.validation_scores_ = run.validation_scores if validated else None
-        self.best_validation_score_ = run.best_validation_score if validated else None
-        self.clip_fraction_ = run.n_clipped / max(run.n_updates, 1)
+        return {
+            "_theta": run.theta,
+            "_architecture": network.architecture._asdict(),
+            "_training_state": {
+                "rng_state": run.rng.get_state(legacy=False),
+                "solver_state": run.solver_state,
+                "rate_factor": run.rate_factor,
+                "n_updates": run.n_updates,
+                "n_clipped": run.n_clipped,
+            },
+            "_stream": None if stream is None else vars(stream),
+            "n_layers_": len(network.architecture.hidden_layer_sizes),
+            "out_activation_": network.loss.inverse_link,
+            "n_iter_": run.n_iter,
+            "t_": run.t,
+            "loss_curve_": run.loss_curve,
+            "loss_": run.loss_curve[-1] if run.loss_curve else np.nan,
+            "best_loss_": None if validated else run.best_loss,
+            "validation_scores_": run.validation_scores if validated else None,
+            "best_validation_score_": run.best_validation_score if validated else None,
+            "clip_fraction_": run.n_clipped / max(run.n_updates, 1),
+        }
 
     @contextmanager
     def _unchanged_on_error(self) -> Iterator[None]:
@@ -534,6 +562,10 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
 
     @abstractmethod
     def _new_loss(self) -> Loss: ...
+
+    @abstractmethod
+    def _with_class_weight(self, weight: NDArray[Any], targets: NDArray[Any], sequences: Sequences) -> NDArray[Any]:
+        """Multiply weights by those of the classes of ``targets``, if they have any."""
 
     @abstractmethod
     def _validation_score(self, raw: NDArray[Any], y: NDArray[Any], weight: NDArray[Any]) -> float: ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,8 @@ from scipy.sparse import issparse
 from scipy.special import log_expit, log_softmax
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils import check_array
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import (
     check_classification_targets,
     type_of_target,
@@ -195,6 +197,14 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
     verbose : bool, default=False
         Print one line an epoch.
 
+    class_weight : dict {class: weight}, "balanced", list of dict or None, default=None
+        Weights of classes, by which ``sample_weight`` is multiplied; a class that is not in the dict has 1. "balanced" gives
+        all classes the same total weight, ``n_sequences / (n_classes * counts)``, where ``sample_weight`` counts too. With
+        ``return_sequences=True``, it is the classes of steps that are weighted and counted. For multilabel targets, a list
+        with one dict ``{0: weight, 1: weight}`` for each label, or "balanced"; the weights of the labels are multiplied.
+        ``partial_fit`` can't count classes that are still to come, so it takes no "balanced". Scores are not weighted by
+        class, nor is that of ``early_stopping``.
+
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
@@ -300,8 +310,107 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
     (2, 4)
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseRNN._parameter_constraints,
+        "class_weight": [dict, list, StrOptions({"balanced"}), None],
+    }
+
     classes_: NDArray[Any]
     _multilabel: bool
+
+    def __init__(
+        self,
+        hidden_layer_sizes: int | tuple[int, ...] = (64,),
+        cell: str = "gru",
+        activation: str = "tanh",
+        bidirectional: bool = False,
+        pooling: str | tuple[str, ...] = "last",
+        return_sequences: bool = False,
+        n_features_per_step: int = 1,
+        embedding_dim: int | None = None,
+        n_tokens: int | None = None,
+        init_scheme: str = "glorot_uniform",
+        recurrent_init_scheme: str = "orthogonal",
+        forget_bias: float | Literal["chrono"] = 1.0,
+        truncation_length: int | None = None,
+        truncation_stride: int | None = None,
+        checkpoint_interval: int | Literal["auto"] | None = None,
+        stateful: bool = False,
+        clip_norm: float | None = 1.0,
+        clip_value: float | None = None,
+        solver: str = "adam",
+        alpha: float = 1e-4,
+        batch_size: int | Literal["auto"] = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 1e-3,
+        power_t: float = 0.5,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        max_fun: int = 15000,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        tol: float = 1e-4,
+        n_iter_no_change: int = 10,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        warm_start: bool = False,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        dtype: Any = "auto",
+        n_jobs: int | None = None,
+        random_state: Any = None,
+        verbose: bool = False,
+        class_weight: Any = None,
+    ) -> None:
+        super().__init__(
+            hidden_layer_sizes=hidden_layer_sizes,
+            cell=cell,
+            activation=activation,
+            bidirectional=bidirectional,
+            pooling=pooling,
+            return_sequences=return_sequences,
+            n_features_per_step=n_features_per_step,
+            embedding_dim=embedding_dim,
+            n_tokens=n_tokens,
+            init_scheme=init_scheme,
+            recurrent_init_scheme=recurrent_init_scheme,
+            forget_bias=forget_bias,
+            truncation_length=truncation_length,
+            truncation_stride=truncation_stride,
+            checkpoint_interval=checkpoint_interval,
+            stateful=stateful,
+            clip_norm=clip_norm,
+            clip_value=clip_value,
+            solver=solver,
+            alpha=alpha,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            learning_rate_init=learning_rate_init,
+            power_t=power_t,
+            momentum=momentum,
+            nesterovs_momentum=nesterovs_momentum,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            max_fun=max_fun,
+            max_iter=max_iter,
+            shuffle=shuffle,
+            tol=tol,
+            n_iter_no_change=n_iter_no_change,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            warm_start=warm_start,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+            dtype=dtype,
+            n_jobs=n_jobs,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.class_weight = class_weight
 
     # ---------------------------------------------------------------- fitting
 
@@ -355,6 +464,12 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
             As ``fit``. The estimator is then as it was before, and also after a KeyboardInterrupt.
         """
         self._check_partial_fit()
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                "partial_fit does not support class_weight='balanced', because later calls may bring other classes. Pass the "
+                "weights as a dict: dict(zip(classes, compute_class_weight('balanced', classes=classes, y=y))), with labels y "
+                "that stand for all."
+            )
         encode = partial(self._encode, incremental=True, classes=classes)
         return self._fit(X, y, sample_weight, encode, incremental=True)
 
@@ -412,6 +527,31 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
 
     def _new_loss(self) -> Loss:
         return BinaryLogLoss() if self._multilabel or len(self.classes_) == 2 else MulticlassLogLoss(len(self.classes_))
+
+    def _with_class_weight(self, weight: NDArray[Any], targets: NDArray[Any], sequences: Sequences) -> NDArray[Any]:
+        if self.class_weight is None:
+            return weight
+        if self.return_sequences and len(weight) == len(sequences):
+            weight = np.repeat(weight, sequences.lengths)
+        counted, weight = weight, weight.copy()
+        given, classes, labels = self.class_weight, self.classes_, np.atleast_2d(targets)
+        of_classes = given if isinstance(given, list) else [given] * len(labels)
+        if self._multilabel:
+            classes = np.array([0, 1])
+            are_dicts = isinstance(given, list) and all(isinstance(one, dict) for one in given)
+            if given != "balanced" and not (are_dicts and len(given) == len(labels)):
+                raise ValueError(
+                    f"class_weight={given!r} does not go with {len(labels)} labels: pass a list of as many dicts "
+                    "{0: weight, 1: weight}, or 'balanced'."
+                )
+        elif isinstance(given, list):
+            raise ValueError(f"class_weight={given!r} is a list, which is for multilabel targets: pass a dict.")
+        for one, index in zip(of_classes, np.asarray(labels, np.intp), strict=True):
+            factors = _weights_of_classes(one, classes, index, counted)
+            if not (np.isfinite(factors).all() and (factors >= 0).all()):
+                raise ValueError(f"class_weight={given!r} must hold finite numbers that are not negative.")
+            weight *= factors[index]
+        return weight
 
     def _validation_score(self, raw: NDArray[Any], y: NDArray[Any], weight: NDArray[Any]) -> float:
         correct = raw.argmax(axis=0) == y if y.ndim == 1 else ((raw > 0) == y).all(axis=0)
@@ -539,3 +679,16 @@ def _unique(labels: NDArray[Any]) -> NDArray[Any]:
         return np.unique(labels)
     except TypeError as error:
         raise ValueError(f"Labels must be of one type that can be ordered: {error}.") from error
+
+
+def _weights_of_classes(
+    class_weight: Any, classes: NDArray[Any], index: NDArray[np.intp], weight: NDArray[Any]
+) -> NDArray[Any]:
+    """Return the weight of each class, as scikit-learn does; of labels that are ``classes[index]`` and have weights."""
+    if class_weight != "balanced":
+        return np.asarray(compute_class_weight(class_weight, classes=classes, y=classes[index]))
+    counts = np.bincount(index, weight, len(classes))
+    present = counts > 0
+    balanced = np.zeros(len(classes))
+    balanced[present] = counts.sum() / (present.sum() * counts[present])
+    return balanced

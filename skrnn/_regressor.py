@@ -475,6 +475,9 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
     def _new_loss(self) -> Loss:
         return REGRESSION_LOSSES[self.loss](self.quantile)
 
+    def _with_class_weight(self, weight: NDArray[Any], targets: NDArray[Any], sequences: Sequences) -> NDArray[Any]:  # noqa: ARG002
+        return weight
+
     def _validation_score(self, raw: NDArray[Any], y: NDArray[Any], weight: NDArray[Any]) -> float:
         """Return D², one minus the loss relative to that of a constant, averaged over the outputs; R² for the squared error."""
         loss, unused = self._new_loss(), np.empty_like(raw[:1])
