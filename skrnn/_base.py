@@ -6,6 +6,7 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from inspect import signature
 from numbers import Integral, Real
@@ -21,6 +22,7 @@ from sklearn.utils._param_validation import Interval, InvalidParameterError, Str
 from sklearn.utils._param_validation import Options as OneOf
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
+from ._callbacks import CallbackSupportMixin, Epochs, has_callbacks, with_epochs
 from ._core.cells import ACTIVATIONS, CELLS
 from ._core.initializers import INIT_SCHEMES
 from ._core.losses import Loss
@@ -30,9 +32,10 @@ from ._optim.schedules import SCHEDULES
 from ._optim.solvers import SOLVERS
 from ._passes import Stream, Unrolling
 from ._runtime import computing, threads
+from ._scale import warn_of_features, warn_of_targets
 from ._training import Data, Options, Run, chunks, train, train_lbfgs, train_once
 from ._version import __version__
-from .sequences import Batch, Sequences, check_sequences, check_steps, is_ready, is_stepwise
+from .sequences import Batch, Sequences, check_sequences, check_steps, check_tokens, is_ready, is_stepwise
 
 DEFAULT_BATCH_SIZE = 32
 #: version of the pickled state; raised when an older skrnn could not read it
@@ -76,7 +79,7 @@ _kept_by_thread = _KeptByThread()
 Encoder = Callable[[Any, Sequences, bool], NDArray[Any]]
 
 
-class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
+class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
     """What the two estimators share; abstract."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -87,6 +90,8 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         "pooling": [StrOptions(set(POOLINGS)), tuple, list],
         "return_sequences": ["boolean"],
         "n_features_per_step": [Interval(Integral, 1, None, closed="left")],
+        "embedding_dim": [Interval(Integral, 1, None, closed="left"), None],
+        "n_tokens": [Interval(Integral, 1, None, closed="left"), None],
         "init_scheme": [StrOptions(set(INIT_SCHEMES))],
         "recurrent_init_scheme": [StrOptions(set(INIT_SCHEMES))],
         "forget_bias": [Interval(Real, None, None, closed="neither"), StrOptions({"chrono"})],
@@ -115,6 +120,8 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "warm_start": ["boolean"],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "recurrent_dropout": [Interval(Real, 0, 1, closed="left")],
         "dtype": [
             StrOptions({"auto", "float32", "float64"}),
             OneOf(type, {np.float32, np.float64}),
@@ -134,6 +141,8 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         pooling: str | tuple[str, ...] = "last",
         return_sequences: bool = False,
         n_features_per_step: int = 1,
+        embedding_dim: int | None = None,
+        n_tokens: int | None = None,
         init_scheme: str = "glorot_uniform",
         recurrent_init_scheme: str = "orthogonal",
         forget_bias: float | Literal["chrono"] = 1.0,
@@ -162,6 +171,8 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         warm_start: bool = False,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
         dtype: Any = "auto",
         n_jobs: int | None = None,
         random_state: Any = None,
@@ -174,6 +185,8 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         self.pooling = pooling
         self.return_sequences = return_sequences
         self.n_features_per_step = n_features_per_step
+        self.embedding_dim = embedding_dim
+        self.n_tokens = n_tokens
         self.init_scheme = init_scheme
         self.recurrent_init_scheme = recurrent_init_scheme
         self.forget_bias = forget_bias
@@ -202,6 +215,8 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.warm_start = warm_start
+        self.dropout = dropout
+        self.recurrent_dropout = recurrent_dropout
         self.dtype = dtype
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -213,6 +228,12 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
     _training_state: dict[str, Any]
     _stream: dict[str, Any] | None
     n_outputs_: int
+    out_activation_: str
+    n_iter_: int
+    t_: int
+    loss_curve_: list[float]
+    validation_scores_: list[float] | None
+    n_tokens_: int | None
 
     # ---------------------------------------------------------------- fitting
 
@@ -227,6 +248,8 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
             goes_on = (incremental or self.warm_start) and hasattr(self, "_theta")
             sequences = self._check_X(X, reset=not goes_on)
             network, data = self._problem(sequences, encode(y, sequences, goes_on), sample_weight)
+            if not goes_on:
+                self._warn_of_scale(network, data)
             network.submit = submit
             if incremental and len(sequences.values) * network.n_state_units <= SMALL_CHUNK:
                 network.share_workspaces(self._kept_network(network.architecture))
@@ -236,28 +259,54 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
             if stream is not None:  # row i continues row i, whatever its weight
                 data = replace(data, index=np.arange(len(sequences)))
             run = self._resume(network) if goes_on else self._start(network, data, is_stream=stream is not None)
-            if self.solver == "lbfgs":
-                train_lbfgs(network, run, data, self._options(len(data.index)))
-            elif incremental:
-                options = self._options(len(data.index))
-                if stream is not None:
-                    options = replace(options, batch_size=len(sequences), shuffle=False)
-                train_once(network, run, data, options, stream)
+
+            def learn(epochs: Epochs) -> Run:
+                if self.solver == "lbfgs":
+                    train_lbfgs(network, run, data, self._options(len(data.index)), epochs)
+                elif incremental:
+                    options = self._options(len(data.index))
+                    if stream is not None:
+                        options = replace(options, batch_size=len(sequences), shuffle=False)
+                    train_once(network, run, data, options, stream, epochs)
+                else:
+                    self._train(network, run, data, sample_weight, epochs)
+                self.__dict__.update(self._fitted(network, run, stream))
+                return run
+
+            def attributes(left: Run) -> dict[str, Any]:
+                public = {name: value for name, value in vars(self).items() if not name.startswith("_")}
+                return deepcopy(public | self._fitted(network, left, stream))
+
+            if has_callbacks(self):
+                n_epochs = 1 if incremental else self.max_iter
+                with_epochs(self, learn, n_epochs, X=X, y=y, sample_weight=sample_weight, attributes=attributes)
             else:
-                self._train(network, run, data)
-            self._keep(network, run)
-            self._stream = None if stream is None else vars(stream)
+                learn(Epochs())
         return self
 
     def _problem(self, sequences: Sequences, targets: NDArray[Any], sample_weight: Any) -> tuple[Network, Data]:
         """Build the network with its loss, and the data to minimise it on."""
-        weight, of_sequences = self._check_weight(sample_weight, sequences)
+        weight = self._with_class_weight(self._check_weight(sample_weight, sequences), targets, sequences)
+        of_sequences = weight
+        if len(weight) != len(sequences):
+            of_sequences = np.add.reduceat(weight, sequences.offsets[:-1]) / sequences.lengths
         length, stride = self.truncation_length, self.truncation_stride
         steps: Any = (length, None if length is None else stride, self.checkpoint_interval)
         unrolling = Unrolling(*(int(n) if isinstance(n, Integral) else n for n in steps))  # NumPy's may be unsigned
         alpha = self.alpha / (float(of_sequences.sum()) or len(sequences))
-        network = Network(self._new_architecture(sequences), self._new_loss(), alpha, unrolling)
+        dropout = float(self.dropout), float(self.recurrent_dropout)
+        network = Network(self._new_architecture(sequences), self._new_loss(), alpha, unrolling, *dropout)
         return network, Data(sequences, targets, weight, np.flatnonzero(of_sequences), self.return_sequences)
+
+    def _warn_of_scale(self, network: Network, data: Data) -> None:
+        """Warn if features, or real targets, are orders of magnitude away from one."""
+        if len(data.index) == 0:
+            return
+        if self.n_tokens_ is None:
+            is_whole = len(data.index) == len(data.sequences)
+            warn_of_features((data.sequences if is_whole else data.sequences.take(data.index)).values)
+        if not is_classifier(self) and network.loss.inverse_link == "identity":
+            warn_of_targets(*data.targets_of(data.index))
 
     def _check_combinations(self) -> None:
         """Raise for parameters that can't go together."""
@@ -276,21 +325,28 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
                     )
         if self.solver == "lbfgs" and length is not None:
             raise ValueError(f"solver='lbfgs' can't be used with truncation_length={length}, whose gradient is not exact.")
+        if self.solver == "lbfgs" and (self.dropout or self.recurrent_dropout):
+            raise ValueError(
+                f"solver='lbfgs' can't be used with dropout={self.dropout} or recurrent_dropout={self.recurrent_dropout}, with "
+                "which the loss is random."
+            )
 
-    def _train(self, network: Network, run: Run, data: Data) -> None:
+    def _train(self, network: Network, run: Run, data: Data, sample_weight: Any, epochs: Epochs) -> None:
         """Epochs until a stopping rule ends them, with a validation share if there is to be one."""
         validate = None
         if self.early_stopping:
             held_in, held_out = self._split(data, run.rng)
-            y, weight = data.targets_of(held_out)
+            # as in scikit-learn, class_weight is of training alone
+            y, weight = replace(data, weight=self._check_weight(sample_weight, data.sequences)).targets_of(held_out)
             sequences = data.sequences.take(held_out)
             data = replace(data, index=held_in)
+            epochs.index = held_in
 
             def validate(theta: NDArray[Any]) -> float:
                 return self._validation_score(_raw_predictions(network, theta, sequences)[0], y, weight)
 
         options = self._options(len(data.index))
-        train(network, run, data, options, n_epochs=self.max_iter, first_epoch=run.n_iter, validate=validate)
+        train(network, run, data, options, n_epochs=self.max_iter, first_epoch=run.n_iter, validate=validate, epochs=epochs)
 
     def _split(self, data: Data, rng: np.random.RandomState) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Draw the sequences to train on and to validate on."""
@@ -320,13 +376,20 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         return None
 
     def _check_X(self, X: Any, *, reset: bool) -> Sequences:
-        if not reset:
-            dtype: Any = self._theta.dtype
-        elif isinstance(self.dtype, str) and self.dtype == "auto":
-            dtype = (np.float64, np.float32)
-        else:
-            dtype = np.dtype(self.dtype)
-        sequences = check_sequences(self, X, reset=reset, n_features_per_step=self.n_features_per_step, dtype=dtype)
+        of_user = None if isinstance(self.dtype, str) and self.dtype == "auto" else np.dtype(self.dtype)
+        dtype: Any = of_user if reset else self._theta.dtype
+        n_per_step = self.n_features_per_step
+        if (self.embedding_dim if reset else self.n_tokens_) is not None:
+            n_tokens = self.n_tokens if reset else self.n_tokens_
+            sequences = check_tokens(self, X, reset=reset, n_features_per_step=n_per_step, n_tokens=n_tokens, dtype=dtype)
+            if reset:
+                self.n_tokens_ = int(sequences.values.max()) + 1 if n_tokens is None else int(n_tokens)
+            return sequences
+        if reset:
+            self.n_tokens_ = None
+        sequences = check_sequences(
+            self, X, reset=reset, n_features_per_step=n_per_step, dtype=dtype or (np.float64, np.float32)
+        )
         if not reset and sequences.n_features != self._architecture["n_features"]:
             raise ValueError(
                 f"X has {sequences.n_features} features per step, but {type(self).__name__} was fitted with "
@@ -334,19 +397,18 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
             )
         return sequences
 
-    def _check_weight(self, sample_weight: Any, sequences: Sequences) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return weights of sequences or, if such are given, of their steps; and the mean weight of each sequence."""
+    def _check_weight(self, sample_weight: Any, sequences: Sequences) -> NDArray[Any]:
+        """Return weights of sequences or, if such are given, of their steps."""
         if sample_weight is None:
-            weight: NDArray[Any] = np.ones(len(sequences))
-            return weight, weight
+            return np.ones(len(sequences))
         of_what: NDArray[Any] = sequences.lengths
         if self.return_sequences and is_stepwise(sample_weight):
             sample_weight = check_steps(sample_weight, sequences, "sample_weight")
             of_what = sequences.values
-        weight = _check_sample_weight(sample_weight, of_what, dtype=np.float64, ensure_non_negative=True, **ALL_MAY_BE_ZERO)
-        if of_what is sequences.lengths:
-            return weight, weight
-        return weight, np.add.reduceat(weight, sequences.offsets[:-1]) / sequences.lengths
+        weight: NDArray[Any] = _check_sample_weight(
+            sample_weight, of_what, dtype=np.float64, ensure_non_negative=True, **ALL_MAY_BE_ZERO
+        )
+        return weight
 
     def _new_architecture(self, sequences: Sequences) -> Architecture:
         sizes, pooling = self.hidden_layer_sizes, self.pooling
@@ -357,7 +419,7 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         if not pooling or not all(isinstance(name, str) and name in POOLINGS for name in pooling):
             raise self._invalid("pooling", f"one or several of {sorted(POOLINGS)}")
         return Architecture(
-            n_features=sequences.n_features,
+            n_features=sequences.n_features if self.embedding_dim is None else int(self.embedding_dim),
             hidden_layer_sizes=tuple(int(size) for size in sizes),
             cell=self.cell,
             activation=self.activation,
@@ -365,6 +427,7 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
             pooling=pooling,
             n_raw=self.n_outputs_,
             return_sequences=bool(self.return_sequences),
+            n_tokens=self.n_tokens_ if self.n_tokens is None or self.embedding_dim is None else int(self.n_tokens),
         )
 
     def _invalid(self, name: str, expected: str) -> InvalidParameterError:
@@ -393,7 +456,7 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
         theta = network.initialize(
             rng,
             network.loss.base_rate(y[..., known], weight[known]),
-            data.sequences.values.dtype,
+            data.sequences.dtype,
             init_scheme=self.init_scheme,
             recurrent_init_scheme=self.recurrent_init_scheme,
             forget_bias=self.forget_bias,
@@ -444,27 +507,32 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
             **state,
         )
 
-    def _keep(self, network: Network, run: Run) -> None:
-        """Set the fitted attributes."""
-        self._theta = run.theta
-        self._architecture = network.architecture._asdict()
-        self._training_state = {
-            "rng_state": run.rng.get_state(legacy=False),
-            "solver_state": run.solver_state,
-            "rate_factor": run.rate_factor,
-            "n_updates": run.n_updates,
-            "n_clipped": run.n_clipped,
-        }
-        self.n_layers_ = len(network.architecture.hidden_layer_sizes)
-        self.out_activation_ = network.loss.inverse_link
-        self.n_iter_, self.t_ = run.n_iter, run.t
-        self.loss_curve_ = run.loss_curve
-        self.loss_ = run.loss_curve[-1] if run.loss_curve else np.nan
+    @staticmethod
+    def _fitted(network: Network, run: Run, stream: Stream | None) -> dict[str, Any]:
+        """Return the fitted attributes."""
         validated = run.best_theta is not None
-        self.best_loss_ = None if validated else run.best_loss
-        self.validation_scores_ = run.validation_scores if validated else None
-        self.best_validation_score_ = run.best_validation_score if validated else None
-        self.clip_fraction_ = run.n_clipped / max(run.n_updates, 1)
+        return {
+            "_theta": run.theta,
+            "_architecture": network.architecture._asdict(),
+            "_training_state": {
+                "rng_state": run.rng.get_state(legacy=False),
+                "solver_state": run.solver_state,
+                "rate_factor": run.rate_factor,
+                "n_updates": run.n_updates,
+                "n_clipped": run.n_clipped,
+            },
+            "_stream": None if stream is None else vars(stream),
+            "n_layers_": len(network.architecture.hidden_layer_sizes),
+            "out_activation_": network.loss.inverse_link,
+            "n_iter_": run.n_iter,
+            "t_": run.t,
+            "loss_curve_": run.loss_curve,
+            "loss_": run.loss_curve[-1] if run.loss_curve else np.nan,
+            "best_loss_": None if validated else run.best_loss,
+            "validation_scores_": run.validation_scores if validated else None,
+            "best_validation_score_": run.best_validation_score if validated else None,
+            "clip_fraction_": run.n_clipped / max(run.n_updates, 1),
+        }
 
     @contextmanager
     def _unchanged_on_error(self) -> Iterator[None]:
@@ -494,6 +562,10 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
 
     @abstractmethod
     def _new_loss(self) -> Loss: ...
+
+    @abstractmethod
+    def _with_class_weight(self, weight: NDArray[Any], targets: NDArray[Any], sequences: Sequences) -> NDArray[Any]:
+        """Multiply weights by those of the classes of ``targets``, if they have any."""
 
     @abstractmethod
     def _validation_score(self, raw: NDArray[Any], y: NDArray[Any], weight: NDArray[Any]) -> float: ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,8 @@ from scipy.sparse import issparse
 from scipy.special import log_expit, log_softmax
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils import check_array
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import (
     check_classification_targets,
     type_of_target,
@@ -53,6 +55,14 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
 
     n_features_per_step : int, default=1
         How many columns of 2-D input make up one step; the row is read step by step. Ignored for other input.
+
+    embedding_dim : int or None, default=None
+        Sequences are token ids, integers from 0, one a step, as :class:`skrnn.preprocessing.SequenceVectorizer` makes them of
+        text; each stands for a learned vector of so many features [11]_. None reads numbers.
+
+    n_tokens : int or None, default=None
+        With ``embedding_dim``, the number of all token ids that will ever occur, which are below it. None is one more than the
+        largest in the first call of ``fit`` or ``partial_fit``.
 
     init_scheme : {"glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal", \
             "orthogonal", "identity", "uniform"}, default="glorot_uniform"
@@ -162,6 +172,14 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
     warm_start : bool, default=False
         Let ``fit`` go on from the weights and the solver's state of the last call.
 
+    dropout : float in [0, 1), default=0.0
+        Share of units that are left out, at random, between layers and before the readout: in training, for each sequence of a
+        minibatch others, but the same ones at all its steps [12]_. With ``stateful=True``, for each call others; losses then
+        don't reach back into the call before.
+
+    recurrent_dropout : float in [0, 1), default=0.0
+        The same for the hidden state where it enters the matrix products of the next step, and only there [12]_.
+
     dtype : {"auto", "float32", "float64"} or dtype, default="auto"
         Precision of weights and computation. "auto" is float32 for float32 input and float64 for everything else.
 
@@ -179,6 +197,14 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
     verbose : bool, default=False
         Print one line an epoch.
 
+    class_weight : dict {class: weight}, "balanced", list of dict or None, default=None
+        Weights of classes, by which ``sample_weight`` is multiplied; a class that is not in the dict has 1. "balanced" gives
+        all classes the same total weight, ``n_sequences / (n_classes * counts)``, where ``sample_weight`` counts too. With
+        ``return_sequences=True``, it is the classes of steps that are weighted and counted. For multilabel targets, a list
+        with one dict ``{0: weight, 1: weight}`` for each label, or "balanced"; the weights of the labels are multiplied.
+        ``partial_fit`` can't count classes that are still to come, so it takes no "balanced". Scores are not weighted by
+        class, nor is that of ``early_stopping``.
+
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
@@ -193,6 +219,9 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
     n_outputs_ : int
         Number of raw predictions of the readout.
 
+    n_tokens_ : int or None
+        With ``embedding_dim``, the number of token ids.
+
     n_layers_ : int
         Number of recurrent layers.
 
@@ -201,7 +230,8 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
 
     coefs_ : dict of str to ndarray
         The weights by name, ``layer0.forward.z.recurrent`` of shape (n_units, n_units), ``layer0.forward.z.input`` of shape
-        (n_units, n_inputs), ..., ``readout`` of shape (n_outputs_, n_pooled); views into one flat vector.
+        (n_units, n_inputs), ..., ``readout`` of shape (n_outputs_, n_pooled), and ``embedding`` of shape
+        (n_tokens_, embedding_dim); views into one flat vector.
 
     intercepts_ : dict of str to ndarray
         The biases by name, in the same way.
@@ -264,6 +294,9 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
        trajectories", Neural Computation 2 (1990).
     .. [10] T. Chen, B. Xu, C. Zhang and C. Guestrin, "Training deep nets with sublinear memory cost", arXiv:1604.06174
        (2016); A. Gruslys et al., "Memory-efficient backpropagation through time", NeurIPS (2016).
+    .. [11] Y. Bengio, R. Ducharme, P. Vincent and C. Jauvin, "A neural probabilistic language model", JMLR 3 (2003).
+    .. [12] Y. Gal and Z. Ghahramani, "A theoretically grounded application of dropout in recurrent neural networks",
+       NeurIPS (2016).
 
     Examples
     --------
@@ -277,8 +310,107 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
     (2, 4)
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseRNN._parameter_constraints,
+        "class_weight": [dict, list, StrOptions({"balanced"}), None],
+    }
+
     classes_: NDArray[Any]
     _multilabel: bool
+
+    def __init__(
+        self,
+        hidden_layer_sizes: int | tuple[int, ...] = (64,),
+        cell: str = "gru",
+        activation: str = "tanh",
+        bidirectional: bool = False,
+        pooling: str | tuple[str, ...] = "last",
+        return_sequences: bool = False,
+        n_features_per_step: int = 1,
+        embedding_dim: int | None = None,
+        n_tokens: int | None = None,
+        init_scheme: str = "glorot_uniform",
+        recurrent_init_scheme: str = "orthogonal",
+        forget_bias: float | Literal["chrono"] = 1.0,
+        truncation_length: int | None = None,
+        truncation_stride: int | None = None,
+        checkpoint_interval: int | Literal["auto"] | None = None,
+        stateful: bool = False,
+        clip_norm: float | None = 1.0,
+        clip_value: float | None = None,
+        solver: str = "adam",
+        alpha: float = 1e-4,
+        batch_size: int | Literal["auto"] = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 1e-3,
+        power_t: float = 0.5,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        max_fun: int = 15000,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        tol: float = 1e-4,
+        n_iter_no_change: int = 10,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        warm_start: bool = False,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        dtype: Any = "auto",
+        n_jobs: int | None = None,
+        random_state: Any = None,
+        verbose: bool = False,
+        class_weight: Any = None,
+    ) -> None:
+        super().__init__(
+            hidden_layer_sizes=hidden_layer_sizes,
+            cell=cell,
+            activation=activation,
+            bidirectional=bidirectional,
+            pooling=pooling,
+            return_sequences=return_sequences,
+            n_features_per_step=n_features_per_step,
+            embedding_dim=embedding_dim,
+            n_tokens=n_tokens,
+            init_scheme=init_scheme,
+            recurrent_init_scheme=recurrent_init_scheme,
+            forget_bias=forget_bias,
+            truncation_length=truncation_length,
+            truncation_stride=truncation_stride,
+            checkpoint_interval=checkpoint_interval,
+            stateful=stateful,
+            clip_norm=clip_norm,
+            clip_value=clip_value,
+            solver=solver,
+            alpha=alpha,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            learning_rate_init=learning_rate_init,
+            power_t=power_t,
+            momentum=momentum,
+            nesterovs_momentum=nesterovs_momentum,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            max_fun=max_fun,
+            max_iter=max_iter,
+            shuffle=shuffle,
+            tol=tol,
+            n_iter_no_change=n_iter_no_change,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            warm_start=warm_start,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+            dtype=dtype,
+            n_jobs=n_jobs,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.class_weight = class_weight
 
     # ---------------------------------------------------------------- fitting
 
@@ -332,6 +464,12 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
             As ``fit``. The estimator is then as it was before, and also after a KeyboardInterrupt.
         """
         self._check_partial_fit()
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                "partial_fit does not support class_weight='balanced', because later calls may bring other classes. Pass the "
+                "weights as a dict: dict(zip(classes, compute_class_weight('balanced', classes=classes, y=y))), with labels y "
+                "that stand for all."
+            )
         encode = partial(self._encode, incremental=True, classes=classes)
         return self._fit(X, y, sample_weight, encode, incremental=True)
 
@@ -355,10 +493,10 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
         self._multilabel = multilabel
         if multilabel:
             self.n_outputs_ = n_classes
-            return np.ascontiguousarray(y.T, sequences.values.dtype)
+            return np.ascontiguousarray(y.T, sequences.dtype)
         encoded = np.searchsorted(self.classes_, y)
         self.n_outputs_ = 1 if n_classes == 2 else n_classes
-        return np.asarray(encoded[None], sequences.values.dtype) if n_classes == 2 else np.asarray(encoded)
+        return np.asarray(encoded[None], sequences.dtype) if n_classes == 2 else np.asarray(encoded)
 
     def _encode_more(self, y: Any, sequences: Sequences) -> NDArray[Any]:
         return self._encode(y, sequences, goes_on=True, incremental=True)
@@ -389,6 +527,31 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
 
     def _new_loss(self) -> Loss:
         return BinaryLogLoss() if self._multilabel or len(self.classes_) == 2 else MulticlassLogLoss(len(self.classes_))
+
+    def _with_class_weight(self, weight: NDArray[Any], targets: NDArray[Any], sequences: Sequences) -> NDArray[Any]:
+        if self.class_weight is None:
+            return weight
+        if self.return_sequences and len(weight) == len(sequences):
+            weight = np.repeat(weight, sequences.lengths)
+        counted, weight = weight, weight.copy()
+        given, classes, labels = self.class_weight, self.classes_, np.atleast_2d(targets)
+        of_classes = given if isinstance(given, list) else [given] * len(labels)
+        if self._multilabel:
+            classes = np.array([0, 1])
+            are_dicts = isinstance(given, list) and all(isinstance(one, dict) for one in given)
+            if given != "balanced" and not (are_dicts and len(given) == len(labels)):
+                raise ValueError(
+                    f"class_weight={given!r} does not go with {len(labels)} labels: pass a list of as many dicts "
+                    "{0: weight, 1: weight}, or 'balanced'."
+                )
+        elif isinstance(given, list):
+            raise ValueError(f"class_weight={given!r} is a list, which is for multilabel targets: pass a dict.")
+        for one, index in zip(of_classes, np.asarray(labels, np.intp), strict=True):
+            factors = _weights_of_classes(one, classes, index, counted)
+            if not (np.isfinite(factors).all() and (factors >= 0).all()):
+                raise ValueError(f"class_weight={given!r} must hold finite numbers that are not negative.")
+            weight *= factors[index]
+        return weight
 
     def _validation_score(self, raw: NDArray[Any], y: NDArray[Any], weight: NDArray[Any]) -> float:
         correct = raw.argmax(axis=0) == y if y.ndim == 1 else ((raw > 0) == y).all(axis=0)
@@ -516,3 +679,16 @@ def _unique(labels: NDArray[Any]) -> NDArray[Any]:
         return np.unique(labels)
     except TypeError as error:
         raise ValueError(f"Labels must be of one type that can be ordered: {error}.") from error
+
+
+def _weights_of_classes(
+    class_weight: Any, classes: NDArray[Any], index: NDArray[np.intp], weight: NDArray[Any]
+) -> NDArray[Any]:
+    """Return the weight of each class, as scikit-learn does; of labels that are ``classes[index]`` and have weights."""
+    if class_weight != "balanced":
+        return np.asarray(compute_class_weight(class_weight, classes=classes, y=classes[index]))
+    counts = np.bincount(index, weight, len(classes))
+    present = counts > 0
+    balanced = np.zeros(len(classes))
+    balanced[present] = counts.sum() / (present.sum() * counts[present])
+    return balanced

@@ -20,7 +20,7 @@ from ._core.parameters import FloatArray, Layout
 from ._core.workspace import aligned_zeros
 from ._passes import Pass, Stream, Unrolling, run
 from ._readout import PooledReadout, Readout, StepReadout
-from ._stack import ByCell, Stack
+from ._stack import Masks, Parameters, Stack
 
 if TYPE_CHECKING:
     from .sequences import Batch
@@ -48,6 +48,8 @@ class Architecture(NamedTuple):
     pooling: tuple[str, ...]
     n_raw: int
     return_sequences: bool = False
+    #: rows of the table of embeddings, which then are the features; None reads numbers
+    n_tokens: int | None = None
 
 
 class Update(NamedTuple):
@@ -70,12 +72,21 @@ class Network:
         Strength of the L2 penalty ``alpha / 2 * ||weights||^2``; biases are not penalised.
     unrolling : Unrolling, optional
         By default full backpropagation through time, all activations kept.
+    dropout, recurrent_dropout : float, default=0
+        Shares of units left out in ``updates``: between layers and before the readout; in the products of the cells.
     """
 
     def __init__(
-        self, architecture: Architecture, loss: Loss | None = None, alpha: float = 0.0, unrolling: Unrolling | None = None
+        self,
+        architecture: Architecture,
+        loss: Loss | None = None,
+        alpha: float = 0.0,
+        unrolling: Unrolling | None = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
     ) -> None:
         self.architecture, self.alpha, self.unrolling = architecture, alpha, unrolling or Unrolling()
+        self.dropout, self.recurrent_dropout = dropout, recurrent_dropout
         self.loss: Any = loss
         #: runs functions in other threads, if there are any
         self.submit: Submit | None = None
@@ -100,12 +111,15 @@ class Network:
             for cell, names in zip(cells, names_of_layer, strict=True)
             for name, shape in cell.shapes().items()
         }
-        self.layout = Layout(shapes | {"readout": (architecture.n_raw, self.n_pooled + 1)})
+        shapes["readout"] = (architecture.n_raw, self.n_pooled + 1)
+        if architecture.n_tokens is not None:
+            shapes["embedding"] = (architecture.n_tokens, architecture.n_features)
+        self.layout = Layout(shapes)
         #: for each part of a minibatch, since parts may be computed at the same time
         self._workspaces: defaultdict[int, Workspaces] = defaultdict(dict)
         self.max_workspaces = MAX_WORKSPACES
-        self._gradients_of_parts: list[_Parameters] = []
-        self._parameters: dict[int, _Parameters] = {}
+        self._gradients_of_parts: list[Parameters] = []
+        self._parameters: dict[int, Parameters] = {}
         self._decay: FloatArray | None = None
 
     def _new_cell(self, n_inputs: int, n_hidden: int) -> Cell:
@@ -132,15 +146,17 @@ class Network:
                 biases[f"{prefix}.{name}.bias"] = gate.bias
                 if gate.recurrent_bias is not None:
                     biases[f"{prefix}.{name}.recurrent_bias"] = gate.recurrent_bias
-        readout = self.layout.views(theta)["readout"]
-        weights["readout"], biases["readout.bias"] = readout[:, :-1], readout[:, -1]
+        views = self.layout.views(theta)
+        weights["readout"], biases["readout.bias"] = views["readout"][:, :-1], views["readout"][:, -1]
+        if "embedding" in views:
+            weights["embedding"] = views["embedding"]
         return weights, biases
 
     def weights_of(self, views: dict[str, FloatArray], layer: int, direction: int) -> dict[str, FloatArray]:
         """Return, of the named views of a vector, those of one cell, under the cell's own names."""
         return {name: views[in_layout] for name, in_layout in self.names[layer][direction].items()}
 
-    def _parameters_of(self, vector: FloatArray) -> _Parameters:
+    def _parameters_of(self, vector: FloatArray) -> Parameters:
         """Return the views of a vector, made anew for another one than the last two: ``theta`` and ``grad`` in training."""
         parameters = self._parameters.get(id(vector))
         if parameters is None:
@@ -149,13 +165,13 @@ class Network:
             parameters = self._parameters[id(vector)] = self._new_parameters(vector)
         return parameters
 
-    def _new_parameters(self, vector: FloatArray) -> _Parameters:
+    def _new_parameters(self, vector: FloatArray) -> Parameters:
         views = self.layout.views(vector)
         by_cell = [
             [self.weights_of(views, layer, direction) for direction in range(self.n_directions)]
             for layer in range(len(self.cells))
         ]
-        return _Parameters(vector, by_cell, views["readout"])
+        return Parameters(vector, by_cell, views["readout"], views.get("embedding"))
 
     def initialize(
         self,
@@ -179,9 +195,12 @@ class Network:
             if self.architecture.cell == "lstm":
                 forget, inputs = lstm_biases(rng, len(gates["f"].bias), forget_bias, n_steps)
                 gates["f"].bias[...], gates["i"].bias[...] = forget, inputs
-        readout = self.layout.views(theta)["readout"]
+        views = self.layout.views(theta)
+        readout = views["readout"]
         readout[:, :-1] = draw(rng, len(readout), self.n_pooled, self.n_pooled)
         readout[:, -1] = base_rate
+        if "embedding" in views:
+            views["embedding"][...] = rng.standard_normal(views["embedding"].shape)
         return theta
 
     def _penalty(self, theta: FloatArray, share: float, grad: FloatArray) -> float:
@@ -223,7 +242,7 @@ class Network:
         """
         weights = self._parameters_of(theta)
         stack, readout = self._workspace(batch.n_sequences, batch.n_steps, theta.dtype, training=False, part=part)
-        stack.load(weights.by_cell, theta)
+        stack.load(weights, changed=False)
         for start, stop in run(stack, batch, 0, batch.n_steps, initial):
             readout.predict(stack, batch, start, stop, weights.readout, out)
         return stack.state(stop - start)
@@ -231,7 +250,7 @@ class Network:
     def hidden_states(self, theta: FloatArray, batch: Batch) -> FloatArray:
         """States of the last layer after every step, (n_steps, directions * H, N), in the order of the batch's steps."""
         stack, _ = self._workspace(batch.n_sequences, batch.n_steps, theta.dtype, training=False)
-        stack.load(self._parameters_of(theta).by_cell, theta)
+        stack.load(self._parameters_of(theta), changed=False)
         H = self.architecture.hidden_layer_sizes[-1]
         out = np.empty((batch.n_steps, self.n_directions * H, batch.n_sequences), theta.dtype)
         for start, stop in run(stack, batch, 0, batch.n_steps):
@@ -262,7 +281,14 @@ class Network:
         return sum(update.loss for update in self.updates(theta, batch, grad, total=total))
 
     def updates(
-        self, theta: FloatArray, batch: Batch, grad: FloatArray, *, total: float | None = None, stream: Stream | None = None
+        self,
+        theta: FloatArray,
+        batch: Batch,
+        grad: FloatArray,
+        *,
+        total: float | None = None,
+        stream: Stream | None = None,
+        rng: np.random.RandomState | None = None,
     ) -> Iterator[Update]:
         """Yield each time a gradient is written: once, or for truncated backpropagation through time at every stride.
 
@@ -277,11 +303,13 @@ class Network:
             itself, and is divided by the weight of its own targets; where that is zero there is no update.
         stream : Stream, optional
             Where the sequences stand, to go on from; brought up to date at the end.
+        rng : RandomState, optional
+            Draws the masks of dropout; by default there is none.
         """
         parts = [batch] if stream is not None else batch.parts(self._n_parts(batch.n_sequences))
         grads = [self._parameters_of(grad), *self._for_parts(len(parts) - 1, grad.dtype)]
         passes = [
-            self._pass(number, part, theta, of_part, stream)
+            self._pass(number, part, theta, of_part, stream, self._draw_masks(rng, part.n_sequences, theta.dtype))
             for number, (part, of_part) in enumerate(zip(parts, grads, strict=True))
         ]
         for number, window in enumerate(passes[0].windows):  # the first part has the longest sequences
@@ -305,7 +333,7 @@ class Network:
         widest = max(self.architecture.hidden_layer_sizes)
         return max(1, min(n_sequences // PART_SEQUENCES, n_sequences * widest // PART_ELEMENTS))
 
-    def _for_parts(self, number: int, dtype: DTypeLike) -> list[_Parameters]:
+    def _for_parts(self, number: int, dtype: DTypeLike) -> list[Parameters]:
         """Return vectors for the gradients of ``number`` more parts."""
         vectors = self._gradients_of_parts
         if vectors and vectors[0].vector.dtype != dtype:
@@ -326,15 +354,31 @@ class Network:
             losses = [future.result() for future in running]
         return sum(losses)
 
-    def _pass(self, part: int, batch: Batch, theta: FloatArray, grads: _Parameters, stream: Stream | None) -> Pass:
-        weights = self._parameters_of(theta)
+    def _draw_masks(self, rng: np.random.RandomState | None, n_sequences: int, dtype: DTypeLike) -> Masks | None:
+        """Draw masks whose mean is one, for each unit and sequence."""
+        if rng is None or not (self.dropout or self.recurrent_dropout):
+            return None
+
+        def draw(n_units: int, rate: float) -> FloatArray:
+            return np.asarray((rng.random_sample((n_units, n_sequences)) >= rate) / (1 - rate), dtype)
+
+        between = recurrent = readout = None
+        if self.dropout:
+            between = [draw(layer[0].n_features, self.dropout) for layer in self.cells[1:]]
+            readout = np.vstack([draw(self.n_pooled, self.dropout), np.ones((1, n_sequences), dtype)])
+        if self.recurrent_dropout:
+            recurrent = [[draw(cell.n_hidden, self.recurrent_dropout) for cell in layer] for layer in self.cells]
+        return Masks(between, recurrent, readout)
+
+    def _pass(
+        self, part: int, batch: Batch, theta: FloatArray, grads: Parameters, stream: Stream | None, masks: Masks | None
+    ) -> Pass:
+        masked = masks is not None and masks.recurrent is not None
 
         def workspace(n_steps: int, training: bool) -> _Workspace:
-            return self._workspace(batch.n_sequences, n_steps, theta.dtype, training=training, part=part)
+            return self._workspace(batch.n_sequences, n_steps, theta.dtype, training=training, masked=masked, part=part)
 
-        return Pass(
-            batch, self.unrolling, workspace, self.loss, weights.by_cell, grads.by_cell, weights.readout, grads.readout, stream
-        )
+        return Pass(batch, self.unrolling, workspace, self.loss, self._parameters_of(theta), grads, stream, masks)
 
     def state_gradients(self, theta: FloatArray, batch: Batch, total: float) -> list[list[FloatArray]]:
         """Gradients of the hidden states after each step, (n_steps, H, N) by layer and direction, with no truncation.
@@ -343,46 +387,42 @@ class Network:
         """
         weights, grads = self._parameters_of(theta), self._parameters_of(np.zeros_like(theta))
         stack, readout = self._workspace(batch.n_sequences, batch.n_steps, theta.dtype, training=True)
-        stack.load(weights.by_cell)
+        stack.load(weights)
         stack.start_from(None)
         stack.forward(batch, 0, batch.n_steps)
         readout.loss_and_gradient(stack, batch, 0, batch.n_steps, 0, self.loss, weights.readout, grads.readout, total)
         dh = [
             [np.empty((batch.n_steps, cell.n_hidden, batch.n_sequences), theta.dtype) for cell in layer] for layer in self.cells
         ]
-        stack.backward(batch, batch.n_steps, batch.entries, grads.by_cell, readout.dy, readout.dlast, dh=dh)
+        stack.backward(batch, batch.n_steps, batch.entries, grads, readout.dy, readout.dlast, dh=dh)
         return dh
 
     def share_workspaces(self, other: Network) -> None:
         """Use the buffers of another network of the same architecture."""
         self._workspaces, self.max_workspaces = other._workspaces, other.max_workspaces
 
-    def _workspace(self, n_sequences: int, n_steps: int, dtype: DTypeLike, *, training: bool, part: int = 0) -> _Workspace:
+    def _workspace(
+        self, n_sequences: int, n_steps: int, dtype: DTypeLike, *, training: bool, masked: bool = False, part: int = 0
+    ) -> _Workspace:
         """Return the workspace for this number of sequences, made anew for windows longer than any before."""
         if not training and self.n_directions == 1:
             n_steps = min(n_steps, max(1, WINDOW_ELEMENTS // (self.n_block * n_sequences)))
-        key, workspaces = (n_sequences, np.dtype(dtype), training), self._workspaces[part]
+        key, workspaces = (n_sequences, np.dtype(dtype), training, masked), self._workspaces[part]
         workspace = workspaces.get(key)
         if workspace is None or workspace.stack.n_steps < n_steps:
             workspaces.pop(key, None)
             if len(workspaces) == self.max_workspaces:
                 del workspaces[next(iter(workspaces))]
-            stack = Stack(self.cells, n_sequences, n_steps, dtype, training=training)
+            embedded = self.architecture.n_tokens is not None
+            stack = Stack(self.cells, n_sequences, n_steps, dtype, training=training, masked=masked, embedded=embedded)
             workspace = workspaces[key] = _Workspace(stack, self._new_readout(stack, training=training))
+        workspace.stack.between = workspace.readout.mask = None
         return workspace
 
     def _new_readout(self, stack: Stack, *, training: bool) -> Readout:
         if self.every_step:
             return StepReadout(stack, self.architecture.n_raw, training=training)
         return PooledReadout(self.architecture.pooling, stack, self.architecture.n_raw, training=training)
-
-
-class _Parameters(NamedTuple):
-    """A vector, which is held so that no other takes its ``id``, and the views of it."""
-
-    vector: FloatArray
-    by_cell: ByCell
-    readout: FloatArray
 
 
 class _Workspace(NamedTuple):
@@ -392,8 +432,8 @@ class _Workspace(NamedTuple):
     readout: Readout
 
 
-#: by number of sequences, dtype, and whether activations are kept
-Workspaces: TypeAlias = dict[tuple[int, np.dtype[Any], bool], _Workspace]
+#: by number of sequences, dtype, whether activations are kept, and whether recurrent states are masked
+Workspaces: TypeAlias = dict[tuple[int, np.dtype[Any], bool, bool], _Workspace]
 
 
 def _name(layer: int, direction: int) -> str:

@@ -13,7 +13,7 @@ from ._core.losses import Loss
 from ._core.parameters import FloatArray
 from ._core.windows import Window, truncated_windows
 from ._readout import Readout
-from ._stack import ByCell, Stack
+from ._stack import Masks, Memory, Parameters, Stack
 
 if TYPE_CHECKING:
     from .sequences import Batch
@@ -49,12 +49,12 @@ class Unrolling(NamedTuple):
 class Stream:
     """Where sequences stand that are continued from one batch to the next.
 
-    The last ``history`` steps of every tape, as much as overlapping windows of the next batch reach, and the row after them;
-    and the states after the last step, (n_state_units, N).
+    What is remembered of the last ``history`` steps, as much as overlapping windows of the next batch reach; and the states
+    after the last step, (n_state_units, N).
     """
 
     history: int = 0
-    tapes: list[tuple[FloatArray, FloatArray]] = field(default_factory=list)
+    memory: Memory = field(default_factory=lambda: ([], []))
     state: FloatArray | None = None
 
 
@@ -68,12 +68,11 @@ class Pass:
     workspace : callable
         ``workspace(n_steps, training) -> (stack, readout)`` for windows of so many steps.
     loss : Loss
-    weights, grads : ByCell
-        Of the recurrent layers.
-    W, dW : array
-        Of the readout.
+    weights, grads : Parameters
     stream : Stream, optional
         Where the sequences stand; it is brought up to date by ``finish``.
+    masks : Masks, optional
+        Those of dropout.
     """
 
     def __init__(
@@ -82,15 +81,17 @@ class Pass:
         unrolling: Unrolling,
         workspace: Callable[[int, bool], tuple[Stack, Readout]],
         loss: Loss,
-        weights: ByCell,
-        grads: ByCell,
-        W: FloatArray,
-        dW: FloatArray,
+        weights: Parameters,
+        grads: Parameters,
         stream: Stream | None = None,
+        masks: Masks | None = None,
     ) -> None:
         self.batch, self.unrolling, self.loss, self.stream = batch, unrolling, loss, stream
-        self.weights, self.grads, self.W, self.dW = weights, grads, W, dW
-        self.windows, self.interval = unrolling.windows(batch, stream)
+        self.weights, self.grads, self.masks = weights, grads, masks
+        before = stream or Stream()
+        if masks is not None:  # another call may have had none
+            before = Stream(state=before.state)
+        self.windows, self.interval = unrolling.windows(batch, None if stream is None else before)
         n_rows = max(window.history + min(window.stop - window.start, self.interval) for window in self.windows)
         if n_rows == batch.n_steps:  # with room for batches of longer sequences, which may come next
             n_rows = min(2 * n_rows, batch.sequences.longest)
@@ -100,10 +101,14 @@ class Pass:
         self.light = None
         if len(self.windows) == 1 and (self.windows[0].start > 0 or self.interval < batch.n_steps):
             self.light = workspace(batch.n_steps, False)[0]
-        if stream is None or stream.state is None:
-            self.stack.start_from(None)
+        if masks is not None:
+            self.readout.mask = masks.readout
+            for stack in (self.stack, self.light or self.stack):
+                stack.mask(masks)
+        if before.history:
+            self.stack.remember(before.memory, self.windows[0].history)
         else:
-            self.stack.remember(stream.tapes, self.windows[0].history)
+            self.stack.start_from(before.state)
 
     def weight(self, number: int) -> float:
         """Return the weight of the targets of a window."""
@@ -130,13 +135,13 @@ class Pass:
             self.row = history + stop - start
             self.stack.forward(self.batch, start, stop, history)
             if self.stream is not None and is_last:
-                overlap = min(self.row, self.unrolling.overlap(self.batch, stop - start))
+                # masks of dropout are drawn anew for the next batch, so its losses stay within it
+                overlap = 0 if self.masks is not None else min(self.row, self.unrolling.overlap(self.batch, stop - start))
                 self.memory = Stream(overlap, self.stack.memory(self.row, overlap), self.stack.state(self.row))
             if total == 0:
                 break
-            loss += self.readout.loss_and_gradient(
-                self.stack, self.batch, start, stop, history, self.loss, self.W, self.dW, total
-            )
+            W, dW = self.weights.readout, self.grads.readout
+            loss += self.readout.loss_and_gradient(self.stack, self.batch, start, stop, history, self.loss, W, dW, total)
             edges = window.edges or self.batch.events(self.batch.entries, start, stop)
             dy, dlast = self.readout.dy, self.readout.dlast
             self.stack.backward(self.batch, self.row, edges, self.grads, dy, dlast, continues=not is_last, submit=submit)

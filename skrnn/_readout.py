@@ -29,10 +29,13 @@ class Readout(ABC):
         After ``loss_and_gradient``: for each direction, the gradient of the states after each step of the window.
     dlast : list of array (H, N), or None
         And that of the states after a sequence's last step, besides.
+    mask : array (n_pooled + 1, N), or None
+        Multiplies ``[states; 1]`` in ``loss_and_gradient``: dropout.
     """
 
     dy: list[FloatArray] | None = None
     dlast: list[FloatArray] | None = None
+    mask: FloatArray | None = None
 
     @abstractmethod
     def take(self, stack: Stack, batch: Batch, start: int, stop: int, row: int = 0) -> None:
@@ -125,10 +128,13 @@ class PooledReadout(Readout):
 
     def _loss(self, batch: Batch, loss: Loss, W: FloatArray, dW: FloatArray, total: float) -> float:
         y, weight = batch.targets(0, batch.n_steps)
-        raw = np.dot(W, self.columns)
+        columns = self.columns if self.mask is None else self.columns * self.mask
+        raw = np.dot(W, columns)
         value = loss.value_and_gradient(raw, y, np.asarray(weight / total, raw.dtype), out=self.draw)
-        np.dot(self.draw, self.columns.T, out=dW)
+        np.dot(self.draw, columns.T, out=dW)
         np.dot(W.T, self.draw, out=self.dcolumns)
+        if self.mask is not None:
+            self.dcolumns *= self.mask
         return value
 
     def _unpool(self, batch: Batch, start: int, direction: int, dy: FloatArray) -> None:
@@ -189,12 +195,17 @@ class StepReadout(Readout):
             dy_of_direction[:row] = 0
         for first, last, columns in self._blocks(stack, batch, start, stop, row):
             y, weight = batch.targets(first, last)
+            mask = None if self.mask is None else np.tile(self.mask, last - first)
+            if mask is not None:
+                columns *= mask
             raw = np.dot(W, columns)
             draw = self._draw[: raw.size].reshape(raw.shape)
             value += loss.value_and_gradient(raw, y, np.asarray(weight / total, raw.dtype), out=draw)
             dW += np.dot(draw, columns.T)
             dcolumns = self._dcolumns[: columns.size].reshape(columns.shape)
             np.dot(W.T, draw, out=dcolumns)
+            if mask is not None:
+                dcolumns *= mask
             a, b, H = row + first - start, row + last - start, dy[0].shape[1]
             for direction, dy_of_direction in enumerate(dy):
                 rows = dcolumns[direction * H : (direction + 1) * H].reshape(H, last - first, -1)

@@ -54,6 +54,14 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
     n_features_per_step : int, default=1
         How many columns of 2-D input make up one step; the row is read step by step. Ignored for other input.
 
+    embedding_dim : int or None, default=None
+        Sequences are token ids, integers from 0, one a step, as :class:`skrnn.preprocessing.SequenceVectorizer` makes them of
+        text; each stands for a learned vector of so many features [11]_. None reads numbers.
+
+    n_tokens : int or None, default=None
+        With ``embedding_dim``, the number of all token ids that will ever occur, which are below it. None is one more than the
+        largest in the first call of ``fit`` or ``partial_fit``.
+
     init_scheme : {"glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal", \
             "orthogonal", "identity", "uniform"}, default="glorot_uniform"
         Init scheme of the input and readout weights, drawn gate by gate. "uniform" is PyTorch's, between plus and minus
@@ -162,6 +170,14 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
     warm_start : bool, default=False
         Let ``fit`` go on from the weights and the solver's state of the last call.
 
+    dropout : float in [0, 1), default=0.0
+        Share of units that are left out, at random, between layers and before the readout: in training, for each sequence of a
+        minibatch others, but the same ones at all its steps [12]_. With ``stateful=True``, for each call others; losses then
+        don't reach back into the call before.
+
+    recurrent_dropout : float in [0, 1), default=0.0
+        The same for the hidden state where it enters the matrix products of the next step, and only there [12]_.
+
     dtype : {"auto", "float32", "float64"} or dtype, default="auto"
         Precision of weights and computation. "auto" is float32 for float32 input and float64 for everything else.
 
@@ -190,6 +206,9 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
     n_outputs_ : int
         Number of raw predictions of the readout.
 
+    n_tokens_ : int or None
+        With ``embedding_dim``, the number of token ids.
+
     n_layers_ : int
         Number of recurrent layers.
 
@@ -198,7 +217,8 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
 
     coefs_ : dict of str to ndarray
         The weights by name, ``layer0.forward.z.recurrent`` of shape (n_units, n_units), ``layer0.forward.z.input`` of shape
-        (n_units, n_inputs), ..., ``readout`` of shape (n_outputs_, n_pooled); views into one flat vector.
+        (n_units, n_inputs), ..., ``readout`` of shape (n_outputs_, n_pooled), and ``embedding`` of shape
+        (n_tokens_, embedding_dim); views into one flat vector.
 
     intercepts_ : dict of str to ndarray
         The biases by name, in the same way.
@@ -262,6 +282,9 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
        trajectories", Neural Computation 2 (1990).
     .. [10] T. Chen, B. Xu, C. Zhang and C. Guestrin, "Training deep nets with sublinear memory cost", arXiv:1604.06174
        (2016); A. Gruslys et al., "Memory-efficient backpropagation through time", NeurIPS (2016).
+    .. [11] Y. Bengio, R. Ducharme, P. Vincent and C. Jauvin, "A neural probabilistic language model", JMLR 3 (2003).
+    .. [12] Y. Gal and Z. Ghahramani, "A theoretically grounded application of dropout in recurrent neural networks",
+       NeurIPS (2016).
 
     Examples
     --------
@@ -292,6 +315,8 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
         pooling: str | tuple[str, ...] = "last",
         return_sequences: bool = False,
         n_features_per_step: int = 1,
+        embedding_dim: int | None = None,
+        n_tokens: int | None = None,
         init_scheme: str = "glorot_uniform",
         recurrent_init_scheme: str = "orthogonal",
         forget_bias: float | Literal["chrono"] = 1.0,
@@ -320,6 +345,8 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         warm_start: bool = False,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
         dtype: Any = "auto",
         n_jobs: int | None = None,
         random_state: Any = None,
@@ -333,6 +360,8 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
             pooling=pooling,
             return_sequences=return_sequences,
             n_features_per_step=n_features_per_step,
+            embedding_dim=embedding_dim,
+            n_tokens=n_tokens,
             init_scheme=init_scheme,
             recurrent_init_scheme=recurrent_init_scheme,
             forget_bias=forget_bias,
@@ -361,6 +390,8 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
             early_stopping=early_stopping,
             validation_fraction=validation_fraction,
             warm_start=warm_start,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
             dtype=dtype,
             n_jobs=n_jobs,
             random_state=random_state,
@@ -425,8 +456,8 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
         require_targets(self, y)
         if self.return_sequences:
             y = check_steps(y, sequences, "y")
-        if not (is_ready(y, sequences.values.dtype) and y.ndim in (1, 2)):
-            y = check_array(y, ensure_2d=False, dtype=sequences.values.dtype, input_name="y", estimator=self)
+        if not (is_ready(y, sequences.dtype) and y.ndim in (1, 2)):
+            y = check_array(y, ensure_2d=False, dtype=sequences.dtype, input_name="y", estimator=self)
         check_consistent_length(sequences.values if self.return_sequences else sequences.lengths, y)
         if y.ndim == 0 or y.ndim > 2:
             raise ValueError(f"y should be a 1d or 2d array, got an array of shape {y.shape} instead.")
@@ -443,6 +474,9 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
 
     def _new_loss(self) -> Loss:
         return REGRESSION_LOSSES[self.loss](self.quantile)
+
+    def _with_class_weight(self, weight: NDArray[Any], targets: NDArray[Any], sequences: Sequences) -> NDArray[Any]:  # noqa: ARG002
+        return weight
 
     def _validation_score(self, raw: NDArray[Any], y: NDArray[Any], weight: NDArray[Any]) -> float:
         """Return D², one minus the loss relative to that of a constant, averaged over the outputs; R² for the squared error."""

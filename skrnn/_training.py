@@ -9,7 +9,7 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
+from ._callbacks import Epochs
 from ._core.workspace import aligned_zeros
 from ._network import Network
 from ._optim.clipping import clip
@@ -35,6 +36,10 @@ CHUNK_STEPS = 32768
 #: "adaptive" divides the learning rate by this, and stops below the least factor that is worth a try
 ADAPTIVE_DIVISOR = 5.0
 ADAPTIVE_LEAST_RATE = 1e-6
+#: a gradient so many times as long as ``clip_norm`` explodes; where a share of at least so many updates do, something is wrong
+EXPLODING = 10.0
+EXPLODING_SHARE = 0.5
+EXPLODING_UPDATES = 100
 #: a loss above this is divergence, even where it can still be computed
 LARGEST_LOSS = 1e150
 
@@ -158,6 +163,7 @@ def train(
     n_epochs: int,
     first_epoch: int = 0,
     validate: Callable[[NDArray[np.floating]], float] | None = None,
+    epochs: Epochs | None = None,
 ) -> None:
     """Minibatch training of ``run`` for up to ``n_epochs`` epochs; ends where the loss or the score no longer improves.
 
@@ -169,16 +175,20 @@ def train(
         The epoch count at which the schedule began.
     validate : callable, optional
         The score of ``theta`` on the validation share; the best weights are then restored at the end.
+    epochs : Epochs, optional
+        What callbacks see of each epoch; they may stop training.
     """
     minibatch_training = _MinibatchTraining(network, run, data, options, first_epoch)
-    without_improvement = 0
+    epochs, n_updates, without_improvement = epochs or Epochs(), run.n_updates, 0
     with deferred_interrupt() as interrupted:
         for _ in range(n_epochs):
+            epochs.begin(minibatch_training.left)
             loss = minibatch_training.epoch(interrupted)
-            if loss is None:
+            if loss is not None:
+                improved = _record(run, loss, None if validate is None else validate(run.theta), options)
+                without_improvement = 0 if improved else without_improvement + 1
+            if epochs.end(minibatch_training.left) or loss is None:
                 break
-            improved = _record(run, loss, None if validate is None else validate(run.theta), options)
-            without_improvement = 0 if improved else without_improvement + 1
             if without_improvement > options.n_iter_no_change:
                 if options.learning_rate != "adaptive":
                     break
@@ -194,21 +204,33 @@ def train(
                 )
         if interrupted():
             _warn("Training interrupted by the user; the weights after the last complete update are kept.")
-    run.solver_state = minibatch_training.solver.state | {"solver": options.solver}
-    if validate is not None and run.best_theta is not None:
-        run.theta[...] = run.best_theta
+    n_updates, n_exploding = run.n_updates - n_updates, minibatch_training.n_exploding
+    if n_updates >= EXPLODING_UPDATES and n_exploding >= EXPLODING_SHARE * n_updates:
+        _warn(
+            f"The gradients of {n_exploding} of {n_updates} updates were more than {EXPLODING:.0f} times as long as "
+            f"clip_norm={options.clip_norm}, and clipped: they explode, or X or y is not scaled. Scale both to about one; if "
+            "that is done, lower learning_rate_init, take cell='gru' or recurrent_init_scheme='orthogonal', set "
+            "truncation_length, or raise clip_norm."
+        )
+    left = minibatch_training.left()
+    run.theta[...], run.solver_state = left.theta, left.solver_state
 
 
-def train_once(network: Network, run: Run, data: Data, options: Options, stream: Stream | None = None) -> None:
+def train_once(
+    network: Network, run: Run, data: Data, options: Options, stream: Stream | None = None, epochs: Epochs | None = None
+) -> None:
     """Train ``run`` for one epoch; Ctrl-C is raised.
 
     With a ``stream``, which needs a single minibatch, the sequences go on from there. It is left as it was on divergence.
     """
     minibatch_training = _MinibatchTraining(network, run, data, options, 0, stream)
+    epochs = epochs or Epochs()
+    epochs.begin(minibatch_training.left)
     loss = minibatch_training.epoch(lambda: False)
     if loss is not None:
         _record(run, loss, None, options)
-    run.solver_state = minibatch_training.solver.state | {"solver": options.solver}
+    epochs.end(minibatch_training.left)
+    run.solver_state = minibatch_training.left().solver_state
 
 
 def _record(run: Run, loss: float, score: float | None, options: Options) -> bool:
@@ -240,6 +262,7 @@ class _MinibatchTraining:
             run.rate_factor = 1.0
         self.network, self.run, self.data, self.options, self.first_epoch = network, run, data, options, first_epoch
         self.stream = stream
+        self.n_exploding = 0
         self.solver = options.new_solver(run.theta.size, run.theta.dtype, run.solver_state)
         self.grad = aligned_zeros(run.theta.shape, run.theta.dtype)
         # squares of an accepted gradient must not overflow in a solver's second moments
@@ -256,7 +279,7 @@ class _MinibatchTraining:
         batches = minibatches(data.sequences.lengths[data.index], options.batch_size, run.rng, shuffle=options.shuffle)
         for number, positions in enumerate(batches):
             batch = data.batch(positions)
-            for update in self.network.updates(run.theta, batch, self.grad, stream=self.stream):
+            for update in self.network.updates(run.theta, batch, self.grad, stream=self.stream, rng=run.rng):
                 if interrupted():
                     return None
                 if not self.step(update.loss, run.n_iter - self.first_epoch + (number + update.done) / n_batches):
@@ -268,10 +291,16 @@ class _MinibatchTraining:
         run.n_iter += 1
         return float(total_loss / total_weight) if total_weight else math.nan
 
+    def left(self) -> Run:
+        """Return what is left of the run if training stops now."""
+        run = self.run
+        theta = run.theta if run.best_theta is None else run.best_theta
+        return replace(run, theta=theta, solver_state=self.solver.state | {"solver": self.options.solver})
+
     def step(self, loss: float, epochs_done: float) -> bool:
         """Clip the gradient and make a step by the schedule; one that is not finite is not made, and False is returned."""
         options, run = self.options, self.run
-        norm, clipped = clip(self.grad, options.clip_value, options.clip_norm)
+        norm, before, clipped = clip(self.grad, options.clip_value, options.clip_norm)
         if not (loss < LARGEST_LOSS and norm < self.largest_norm):
             return False
         schedule = SCHEDULES[options.learning_rate]
@@ -279,6 +308,7 @@ class _MinibatchTraining:
         if not self.solver.step(run.theta, self.grad, options.learning_rate_init * run.rate_factor * factor):
             return False
         run.n_clipped += clipped
+        self.n_exploding += options.clip_norm is not None and before > EXPLODING * options.clip_norm
         run.n_updates += 1
         return True
 
@@ -291,13 +321,21 @@ class _MinibatchTraining:
         _warn(f"The loss, gradient or update became non-finite {where}; the last finite weights are kept. {remedy}")
 
 
-def train_lbfgs(network: Network, run: Run, data: Data, options: Options) -> None:
-    """Full-batch training of ``run`` by L-BFGS (``scipy.optimize``), the data taken in chunks of bounded memory."""
+def train_lbfgs(network: Network, run: Run, data: Data, options: Options, epochs: Epochs | None = None) -> None:
+    """Full-batch training of ``run`` by L-BFGS (``scipy.optimize``), the data taken in chunks of bounded memory.
+
+    Callbacks see each iteration as one of ``epochs``.
+    """
+    epochs, stopped, n_evaluations = epochs or Epochs(), False, -1  # the first is only to look
     batches = [data.batch(positions) for positions in chunks(data.sequences.lengths[data.index])]
     total = sum(batch.total_weight(0, batch.n_steps) for batch in batches)
     grad = np.empty_like(run.theta)
 
     def objective(theta: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        nonlocal n_evaluations
+        if not epochs.has_begun:  # the first evaluation after an iteration is for the next
+            epochs.begin(left)
+        n_evaluations += 1
         loss, gradient = 0.0, np.zeros(theta.shape)
         theta = theta.astype(grad.dtype)
         for batch in batches:
@@ -305,17 +343,22 @@ def train_lbfgs(network: Network, run: Run, data: Data, options: Options) -> Non
             gradient += grad
         return loss, gradient
 
+    def left() -> Run:
+        return replace(run, t=run.t + len(data.index) * max(n_evaluations, 0))
+
     if not math.isfinite(objective(run.theta.astype(np.float64))[0]):
         raise ValueError("The loss is not finite at the initial weights. Scale X and y.")
     with deferred_interrupt() as interrupted:
 
         def callback(intermediate_result: Any) -> None:
+            nonlocal stopped
             if not math.isfinite(intermediate_result.fun):
                 raise StopIteration
             run.theta[...] = intermediate_result.x
             run.n_iter += 1
             _record(run, float(intermediate_result.fun), None, options)
-            if interrupted():
+            stopped = epochs.end(left)
+            if stopped or interrupted():
                 raise StopIteration
 
         result = minimize(
@@ -328,11 +371,12 @@ def train_lbfgs(network: Network, run: Run, data: Data, options: Options) -> Non
         )
         if interrupted():
             _warn("Training interrupted by the user; the weights after the last complete iteration are kept.")
-        elif not result.success:
+        elif not (result.success or stopped):
             _warn(f"L-BFGS did not converge: {result.message}. Increase max_iter or max_fun, or scale X.")
-    run.t += len(data.index) * int(result.nfev)
     if not run.loss_curve:  # converged where it began
         _record(run, float(result.fun), None, options)
+    epochs.end(left)  # one that found no better weights
+    run.t = left().t
 
 
 def _warn(message: str) -> None:

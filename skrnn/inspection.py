@@ -36,7 +36,7 @@ def loss_gradient(
     Returns
     -------
     loss : float
-        The mean loss, plus the penalty.
+        The mean loss, weighted by ``sample_weight`` and ``class_weight``, plus the penalty.
     gradient : dict of str to ndarray
         With the names and shapes of ``coefs_`` and ``intercepts_``.
 

@@ -4,6 +4,7 @@ A cell's weights are a dict from gate to an object with ``recurrent`` (H, H), ``
 a GRU, ``recurrent_bias``. A gradient is the same dict of arrays that are added to. States are tuples: (h,) or (h, c).
 
 A step gives the state after it and the activations, from which its gradient is then taken with the weights of that time.
+``mask`` is that of recurrent dropout: it multiplies the hidden state where weights do.
 """
 
 from itertools import chain
@@ -42,13 +43,13 @@ class Elman:
     def __init__(self, activation):
         self.phi, self.slope = ACTIVATIONS[activation]
 
-    def step(self, gates, x, state):
-        a = affine(gates["h"], x, state[0])
+    def step(self, gates, x, state, mask):
+        a = affine(gates["h"], x, state[0] * mask)
         return (self.phi(a),), a
 
-    def step_back(self, gates, grads, x, state, a, dstate):
-        dx, dh = affine_back(gates["h"], grads["h"], dstate[0] * self.slope(a), x, state[0])
-        return dx, (dh,)
+    def step_back(self, gates, grads, x, state, a, dstate, mask):
+        dx, dh = affine_back(gates["h"], grads["h"], dstate[0] * self.slope(a), x, state[0] * mask)
+        return dx, (dh * mask,)
 
 
 class GRU:
@@ -56,27 +57,27 @@ class GRU:
 
     n_states = 1
 
-    def step(self, gates, x, state):
+    def step(self, gates, x, state, mask):
         (h,) = state
-        r, z = expit(affine(gates["r"], x, h)), expit(affine(gates["z"], x, h))
-        m = gates["n"].recurrent @ h + gates["n"].recurrent_bias
+        r, z = expit(affine(gates["r"], x, h * mask)), expit(affine(gates["z"], x, h * mask))
+        m = gates["n"].recurrent @ (h * mask) + gates["n"].recurrent_bias
         n = np.tanh(gates["n"].input @ x + gates["n"].bias + r * m)
         return ((1 - z) * n + z * h,), (r, z, m, n)
 
-    def step_back(self, gates, grads, x, state, activations, dstate):
+    def step_back(self, gates, grads, x, state, activations, dstate, mask):
         (h,), (r, z, m, n), (dh_next,) = state, activations, dstate
         dn, dz, dh = dh_next * (1 - z), dh_next * (h - n), dh_next * z
         da_n = dn * (1 - n**2)
         grads["n"].input[...] += np.outer(da_n, x)
         grads["n"].bias[...] += da_n
         dr, dm = da_n * m, da_n * r
-        grads["n"].recurrent[...] += np.outer(dm, h)
+        grads["n"].recurrent[...] += np.outer(dm, h * mask)
         grads["n"].recurrent_bias[...] += dm
         dx = gates["n"].input.T @ da_n
-        dh = dh + gates["n"].recurrent.T @ dm
+        dh = dh + gates["n"].recurrent.T @ dm * mask
         for name, gate, dgate in (("r", r, dr), ("z", z, dz)):
-            by_x, by_h = affine_back(gates[name], grads[name], dgate * gate * (1 - gate), x, h)
-            dx, dh = dx + by_x, dh + by_h
+            by_x, by_h = affine_back(gates[name], grads[name], dgate * gate * (1 - gate), x, h * mask)
+            dx, dh = dx + by_x, dh + by_h * mask
         return dx, (dh,)
 
 
@@ -85,14 +86,14 @@ class LSTM:
 
     n_states = 2
 
-    def step(self, gates, x, state):
+    def step(self, gates, x, state, mask):
         h, c = state
-        i, f, o = (expit(affine(gates[name], x, h)) for name in "ifo")
-        g = np.tanh(affine(gates["g"], x, h))
+        i, f, o = (expit(affine(gates[name], x, h * mask)) for name in "ifo")
+        g = np.tanh(affine(gates["g"], x, h * mask))
         c = f * c + i * g
         return (o * np.tanh(c), c), (i, f, g, o, np.tanh(c))
 
-    def step_back(self, gates, grads, x, state, activations, dstate):
+    def step_back(self, gates, grads, x, state, activations, dstate, mask):
         (h, c), (i, f, g, o, tanh_c), (dh_next, dc_next) = state, activations, dstate
         dc = dc_next + dh_next * o * (1 - tanh_c**2)
         da = {
@@ -103,8 +104,8 @@ class LSTM:
         }
         dx, dh = np.zeros_like(x), np.zeros_like(h)
         for name in "ifgo":
-            by_x, by_h = affine_back(gates[name], grads[name], da[name], x, h)
-            dx, dh = dx + by_x, dh + by_h
+            by_x, by_h = affine_back(gates[name], grads[name], da[name], x, h * mask)
+            dx, dh = dx + by_x, dh + by_h * mask
         return dx, (dh, dc * f)
 
 
@@ -128,21 +129,22 @@ class Step(NamedTuple):
         return self.after[0]
 
 
-def take_step(cell, gates, x, state, nudge=0.0):
+def take_step(cell, gates, x, state, nudge=0.0, mask=1.0):
     """``nudge`` is added to the hidden state after the step."""
-    after, activations = cell.step(gates, x, state)
+    after, activations = cell.step(gates, x, state, mask)
     return Step(x, state, activations, (after[0] + nudge, *after[1:]))
 
 
-def run(cell, gates, xs, state, nudges=None):
+def run(cell, gates, xs, state, nudges=None, mask=1.0):
     """The steps of a sequence."""
     steps = []
     for t, x in enumerate(xs):
-        steps.append(take_step(cell, gates, x, steps[-1].after if steps else state, 0.0 if nudges is None else nudges[t]))
+        before, nudge = steps[-1].after if steps else state, 0.0 if nudges is None else nudges[t]
+        steps.append(take_step(cell, gates, x, before, nudge, mask))
     return steps
 
 
-def run_back(cell, gates, grads, steps, dhs, dlast):
+def run_back(cell, gates, grads, steps, dhs, dlast, mask=1.0):
     """Unrolled backpropagation through time.
 
     ``dhs`` are the gradients of the hidden state after every step and ``dlast`` that of the last state. Adds to ``grads``;
@@ -151,7 +153,7 @@ def run_back(cell, gates, grads, steps, dhs, dlast):
     dxs, dstate = [None] * len(steps), dlast
     for t in reversed(range(len(steps))):
         dstate = (dstate[0] + dhs[t], *dstate[1:])
-        dxs[t], dstate = cell.step_back(gates, grads, steps[t].x, steps[t].before, steps[t].activations, dstate)
+        dxs[t], dstate = cell.step_back(gates, grads, steps[t].x, steps[t].before, steps[t].activations, dstate, mask)
     return dxs, dstate
 
 
@@ -230,6 +232,15 @@ class Network:
         self.sizes, self.n_directions = self.architecture.hidden_layer_sizes, 1 + self.architecture.bidirectional
         self.cell = new_cell(self.architecture.cell, self.architecture.activation)
         self.layers, self.readout = self._by_gate(theta)
+        self.drop(None)
+
+    def drop(self, masks):
+        """Take the masks of dropout of one sequence, ``skrnn._stack.Masks`` of vectors."""
+        masks = [None] * 3 if masks is None else masks
+        self.between, self.recurrent, self.readout_mask = masks
+        self.between = self.between or [1.0] * (len(self.sizes) - 1)
+        self.recurrent = self.recurrent or [[1.0] * self.n_directions for _ in self.sizes]
+        self.readout_mask = 1.0 if self.readout_mask is None else self.readout_mask[:-1]
 
     def _by_gate(self, vector):
         """``layers[layer][direction][gate]`` and the readout's matrix, views of ``vector``."""
@@ -256,9 +267,9 @@ class Network:
         for layer, (weights, states) in enumerate(zip(self.layers, self._split_state(initial), strict=True)):
             passes.append([])
             for direction, (gates, state) in enumerate(zip(weights, states, strict=True)):
-                nudge = None if nudges is None else nudges[layer][direction]
-                passes[-1].append(run(self.cell, gates, inputs[::-1] if direction else inputs, state, nudge))
-            inputs = self.outputs(passes)
+                nudge, mask = None if nudges is None else nudges[layer][direction], self.recurrent[layer][direction]
+                passes[-1].append(run(self.cell, gates, inputs[::-1] if direction else inputs, state, nudge, mask))
+            inputs = [h * mask for h in self.outputs(passes) for mask in self.between[layer : layer + 1]]
         return passes
 
     def outputs(self, passes):
@@ -272,7 +283,7 @@ class Network:
         return blocks, [POOLINGS[name][0]([step.h for step in passes[-1][direction]]) for name, direction in blocks]
 
     def _raw(self, states):
-        return self.readout[:, :-1] @ states + self.readout[:, -1]
+        return self.readout[:, :-1] @ (states * self.readout_mask) + self.readout[:, -1]
 
     def raw_predictions(self, passes):
         """(n_raw,), or with targets at every step (T, n_raw)."""
@@ -284,9 +295,9 @@ class Network:
 
     def _read_back(self, states, draw, readout):
         """Add to the gradient of the readout's matrix; return that of the states."""
-        readout[:, :-1] += np.outer(draw, states)
+        readout[:, :-1] += np.outer(draw, states * self.readout_mask)
         readout[:, -1] += draw
-        return self.readout[:, :-1].T @ draw
+        return self.readout[:, :-1].T @ draw * self.readout_mask
 
     def _pooled_back(self, passes, draw, grad):
         """Gradients of the states of the last layer, by direction and step."""
@@ -322,11 +333,12 @@ class Network:
                     layers[layer][direction],
                     [np.zeros_like(s) for s in steps[-1].after],
                 )
-                dxs, _ = run_back(self.cell, gates, grads, steps[first:], dhs[direction][first:], dlast)
+                mask = self.recurrent[layer][direction]
+                dxs, _ = run_back(self.cell, gates, grads, steps[first:], dhs[direction][first:], dlast, mask)
                 dxs = [np.zeros_like(dxs[0])] * first + dxs
                 douts = douts + np.array(dxs[::-1] if direction else dxs)
             if layer:
-                dhs = self._by_direction(douts, self.sizes[layer - 1])
+                dhs = self._by_direction(douts * self.between[layer - 1], self.sizes[layer - 1])
 
     def penalise(self, grad, share=1.0):
         """Add the gradient of a share of the L2 penalty, and return its value."""
@@ -352,7 +364,7 @@ class Network:
             value += sum(w * LOSSES[loss](r, target)[0] for r, target, w in zip(raw, y, weight, strict=True))
         return value / total
 
-    def loss_and_gradient(self, loss, sequences, targets, weights, length=None, stride=None, initial=None):
+    def loss_and_gradient(self, loss, sequences, targets, weights, length=None, stride=None, initial=None, masks=None):
         """The weighted mean of ``loss`` (a name) plus the L2 penalty; and its gradient, or what truncation leaves of it.
 
         At every update point the sequence is run anew from its beginning.
@@ -367,10 +379,13 @@ class Network:
             At every update the losses of the last ``stride`` steps go back ``length`` steps.
         initial : list of state, optional
             Of each sequence.
+        masks : list, optional
+            For each sequence, those of dropout.
         """
         grad, value, total = np.zeros_like(self.theta), 0.0, sum(np.sum(weight) for weight in weights)
         for n, (xs, y, weight) in enumerate(zip(sequences, targets, weights, strict=True)):
             T, state = len(xs), None if initial is None else initial[n]
+            self.drop(None if masks is None else masks[n])
             if not self.architecture.return_sequences:
                 passes = self.passes(xs, state)
                 part, draw = LOSSES[loss](self.raw_predictions(passes), y)

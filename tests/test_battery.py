@@ -1,7 +1,8 @@
-"""scikit-learn's tools on what its own checks never feed: 3-D arrays, ragged lists and object arrays."""
+"""scikit-learn's tools on what its own checks never feed: 3-D arrays, ragged lists, object arrays, rows in time and texts."""
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
@@ -16,6 +17,7 @@ from sklearn.model_selection import (
     GridSearchCV,
     HalvingGridSearchCV,
     RandomizedSearchCV,
+    TimeSeriesSplit,
     cross_val_predict,
     cross_val_score,
     cross_validate,
@@ -27,11 +29,11 @@ from sklearn.model_selection import (
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor, RegressorChain
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from skrnn import RNNClassifier, RNNRegressor
 from skrnn.metrics import make_step_scorer
-from skrnn.preprocessing import PerStep
+from skrnn.preprocessing import PerStep, SequenceVectorizer, SlidingWindow
 from skrnn.sequences import concatenate_steps
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -261,9 +263,8 @@ def test_pipeline(Estimator, form):
 @each_estimator
 @each_form
 def test_pipeline_with_a_scaler_of_every_step(Estimator, form):
-    preprocessing = pytest.importorskip("skrnn.preprocessing")
     X, y = make_data(form)
-    pipeline = Pipeline([("scale", preprocessing.PerStep(StandardScaler())), ("rnn", new(Estimator))])
+    pipeline = Pipeline([("scale", PerStep(StandardScaler())), ("rnn", new(Estimator))])
     assert pipeline.fit(X, y, rnn__sample_weight=np.ones(len(y))).score(X, y) > 0.8
     grid = {"scale__transformer__with_mean": [True, False], "rnn__clip_value": [None, 0.1]}
     search = GridSearchCV(pipeline, grid, cv=2, n_jobs=2, error_score="raise").fit(X, y)
@@ -276,6 +277,99 @@ def test_pipeline_of_flattened_rows_with_ordinary_steps(Estimator):
     flat = X.reshape(len(X), -1)
     pipeline = make_pipeline(StandardScaler(), new(Estimator, n_features_per_step=2)).fit(flat, y)
     assert pipeline.score(flat, y) > 0.8
+
+
+# -------------------------------------------------------------------- what becomes sequences in the pipeline
+
+
+def make_rows(form):
+    """Rows in time, whose target is the sum of this and the last two, or its sign."""
+    rows = np.random.default_rng(0).normal(size=(90, 1))
+    y = np.convolve(rows[:, 0], [1, 1, 1])[:90]
+    return {"array": np.asarray, "frame": lambda rows: pd.DataFrame(rows, columns=["load"])}[form](rows), y
+
+
+def make_texts(form):
+    """Sentences of two words, whose target is whether the first one is of a later letter."""
+    rng = np.random.default_rng(0)
+    texts = [" ".join(pair) for pair in rng.choice(["ant", "bee", "cat", "dog"], size=(90, 2))]
+    y = np.array([(text > text.split()[1]) - 0.5 for text in texts])
+    return {"texts": list, "Series": pd.Series}[form](texts), y
+
+
+def make_source(form, Estimator, **parameters):
+    """A pipeline that makes sequences of rows or texts; the rows or texts; their targets; and how they may be split."""
+    if form in ("array", "frame"):
+        X, y = make_rows(form)
+        steps, cv = [StandardScaler(), SlidingWindow(3)], TimeSeriesSplit(3)
+    else:
+        X, y = make_texts(form)
+        steps, cv = [SequenceVectorizer(), PerStep(OneHotEncoder(handle_unknown="ignore"))], 3
+    y = np.where(y > 0, "up", "down") if Estimator is RNNClassifier else y
+    return make_pipeline(*steps, new(Estimator, **parameters)), X, y, cv
+
+
+#: what to search in the steps that make sequences
+GRIDS = {
+    "array": {"slidingwindow__width": [1, 4], "slidingwindow__padding": [None, "edge"]},
+    "texts": {"sequencevectorizer__analyzer": ["word", "char"], "sequencevectorizer__max_length": [1, None]},
+}
+GRIDS |= {"frame": GRIDS["array"], "Series": GRIDS["texts"]}
+each_source = pytest.mark.parametrize("form", ["array", "frame", "texts", "Series"])
+
+
+@each_estimator
+@each_source
+def test_sequences_made_in_a_pipeline_are_learned_from(Estimator, form):
+    pipeline, X, y, cv = make_source(form, Estimator)
+    assert (cross_val_score(pipeline, X, y, cv=cv, error_score="raise") > 0.7).all()
+    pipeline.fit(X, y)
+    by_hand = pipeline[:-1].fit_transform(X)
+    assert_array_equal(pipeline.predict(X), new(Estimator).fit(by_hand, y).predict(by_hand))
+    assert_array_equal(clone(pipeline).fit(X, y).predict(X), pipeline.predict(X))
+
+
+@each_estimator
+@each_source
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_what_makes_sequences_is_searched_in(Estimator, form, n_jobs):
+    pipeline, X, y, cv = make_source(form, Estimator, max_iter=10)
+    search = GridSearchCV(pipeline, GRIDS[form], cv=cv, n_jobs=n_jobs, error_score="raise").fit(X, y)
+    assert len(set(search.cv_results_["mean_test_score"].tolist())) > 1
+    assert 1 not in search.best_params_.values()  # one row, or one word, is too little
+    assert_array_equal(search.predict(X), search.best_estimator_.predict(X))
+
+
+@each_estimator
+@each_source
+def test_tools_take_what_becomes_sequences(Estimator, form, tmp_path):
+    pipeline, X, y, cv = make_source(form, Estimator, max_iter=5)
+    weight = {f"{Estimator.__name__.lower()}__sample_weight": np.random.default_rng(0).uniform(0.5, 2, len(y))}
+    results = cross_validate(pipeline, X, y, cv=cv, params=weight, return_estimator=True, error_score="raise")
+    assert np.isfinite(results["test_score"]).all()
+    _, _, scores = learning_curve(pipeline, X, y, cv=cv, train_sizes=[0.5, 1.0], error_score="raise")
+    assert np.isfinite(scores).all()
+    X_train, X_test, y_train, _ = train_test_split(X, y, shuffle=False)
+    predicted = pipeline.fit(X_train, y_train).predict(X_test)
+    joblib.dump(pipeline, tmp_path / "pipeline")
+    assert_array_equal(joblib.load(tmp_path / "pipeline").predict(X_test), predicted)
+    ensemble = (VotingClassifier if Estimator is RNNClassifier else VotingRegressor)([("a", pipeline), ("b", pipeline)])
+    assert ensemble.fit(X_train, y_train).predict(X_test).shape == predicted.shape
+
+
+@each_source
+def test_targets_are_scaled_around_what_makes_sequences(form):
+    pipeline, X, y, cv = make_source(form, RNNRegressor)
+    scaled = TransformedTargetRegressor(pipeline, transformer=StandardScaler())
+    assert (cross_val_score(scaled, X, 1000 * y, cv=cv, error_score="raise") > 0.7).all()
+    several = np.column_stack([y, -1000 * y])
+    assert scaled.fit(X, several).predict(X).shape == several.shape
+
+
+@each_source
+def test_probabilities_of_what_becomes_sequences_are_calibrated(form):
+    pipeline, X, y, cv = make_source(form, RNNClassifier)
+    assert CalibratedClassifierCV(pipeline, cv=cv).fit(X, y).score(X, y) > 0.8
 
 
 # -------------------------------------------------------------------- ensembles and wrappers of classifiers

@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.special import log_softmax
@@ -17,7 +18,10 @@ from sklearn.metrics import (
     mean_poisson_deviance,
     mean_squared_error,
 )
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils._param_validation import InvalidParameterError, generate_invalid_param_val, make_constraint
+from sklearn.utils.fixes import parse_version
 
 from skrnn import RNNClassifier, RNNRegressor
 from skrnn._core.cells import CELLS
@@ -25,6 +29,7 @@ from skrnn._core.initializers import INIT_SCHEMES
 from skrnn._core.losses import REGRESSION_LOSSES
 from skrnn._optim.schedules import SCHEDULES
 from skrnn._optim.solvers import SOLVERS
+from skrnn.preprocessing import PerStep
 
 pytestmark = pytest.mark.filterwarnings("ignore:Maximum iterations:sklearn.exceptions.ConvergenceWarning")
 
@@ -138,6 +143,19 @@ def test_labels_of_a_pandas_series_come_back_as_they_were(kind):
     clf = trained(RNNClassifier).fit(X, series)
     assert list(clf.classes_) == labels
     assert_array_equal(clf.predict(X), np.array(labels)[y])
+
+
+@pytest.mark.parametrize("kind", ["String", "Categorical", "Enum", "Boolean", "Int8", "Int64"])
+def test_labels_of_a_polars_series_come_back_as_they_were(kind):
+    pl = pytest.importorskip("polars")
+    labels = {"Boolean": [False, True], "Int8": [1, 2], "Int64": [1, 2]}.get(kind, ["no", "yes"])
+    dtype = pl.Enum(["yes", "no", "perhaps"]) if kind == "Enum" else getattr(pl, kind)
+    X, y = make_data()
+    series = pl.Series(np.array(labels)[y].tolist(), dtype=dtype)
+    clf = trained(RNNClassifier).fit(X, series)
+    assert list(clf.classes_) == labels
+    assert_array_equal(clf.predict(X), np.array(labels)[y])
+    assert_array_equal(new(RNNClassifier).partial_fit(X, series, classes=series.unique()).classes_, clf.classes_)
 
 
 def test_unused_categories_are_no_classes():
@@ -464,6 +482,7 @@ DTYPES = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:. is not scaled")
 @pytest.mark.parametrize(("dtype", "kind", "expected"), DTYPES)
 @pytest.mark.parametrize("form", [np.stack, list], ids=["3-D", "list"])
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
@@ -607,6 +626,33 @@ def test_equal_weights_of_one_are_no_weights(Estimator):
     expected = new(Estimator).fit(X, y)
     for weight in (np.ones(30), [1] * 30, np.ones(30, np.float32)):
         assert_array_equal(new(Estimator).fit(X, y, sample_weight=weight)._theta, expected._theta)
+
+
+@each_estimator
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_a_series_of_weights_is_taken_in_its_order(Estimator, library):
+    X, y = make_data()
+    weight = 1.0 + np.arange(30) % 3
+    series = pytest.importorskip(library).Series(weight)
+    if library == "pandas":
+        series.index = range(30, 0, -1)
+    expected = new(Estimator).fit(X, y, sample_weight=weight)
+    found = new(Estimator).fit(X, y, sample_weight=series)
+    assert_array_equal(found._theta, expected._theta)
+    assert found.score(X, y, sample_weight=series) == expected.score(X, y, sample_weight=weight)
+
+
+@each_estimator
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_frames_hold_the_targets_and_weights_of_steps_in_rows(Estimator, library):
+    X, _ = make_data(n_features=1)
+    Y, weight = (X[..., 0] > 0).astype(int), 1.0 + np.arange(150).reshape(30, 5) % 4
+    DataFrame = pytest.importorskip(library).DataFrame
+    frames = DataFrame(X[..., 0]), DataFrame(Y), DataFrame(weight)
+    found = new(Estimator, return_sequences=True).fit(*frames)
+    assert_array_equal(found._theta, new(Estimator, return_sequences=True).fit(X, Y, weight)._theta)
+    assert found.predict(frames[0]).shape == (30, 5)
+    assert found.score(*frames) == found.score(frames[0], Y, weight)
 
 
 BAD_WEIGHTS = {
@@ -894,9 +940,10 @@ def test_every_parameter_has_constraints_and_defaults_that_satisfy_them(Estimato
 
 def test_the_two_estimators_share_their_parameters_and_defaults():
     classifier, regressor = (inspect.signature(Estimator).parameters for Estimator in ESTIMATORS)
-    assert {**regressor, **classifier} == dict(regressor)
-    assert [name for name in regressor if name in classifier] == list(classifier)
-    assert regressor.keys() - classifier.keys() == {"loss", "quantile"}
+    shared = [name for name in classifier if name in regressor]
+    assert [regressor[name] for name in shared] == [classifier[name] for name in shared]
+    assert [name for name in regressor if name in classifier] == shared
+    assert regressor.keys() ^ classifier.keys() == {"loss", "quantile", "class_weight"}
 
 
 @each_estimator
@@ -923,7 +970,21 @@ def test_a_clone_has_the_parameters_and_nothing_else(Estimator):
 def test_repr_shows_what_was_changed(Estimator):
     assert repr(Estimator()) == f"{Estimator.__name__}()"
     assert repr(Estimator(cell="lstm", alpha=0.5)) == f"{Estimator.__name__}(alpha=0.5, cell='lstm')"
-    assert Estimator.__name__ in Estimator()._repr_html_()
+
+
+@each_estimator
+@pytest.mark.parametrize("fitted", [False, True], ids=["unfitted", "fitted"])
+@pytest.mark.parametrize("in_pipeline", [False, True])
+def test_html_shows_all_parameters(Estimator, fitted, in_pipeline):
+    estimator = new(Estimator, cell="lstm")
+    shown = make_pipeline(PerStep(StandardScaler()), estimator) if in_pipeline else estimator
+    if fitted:
+        shown.fit(*make_data())
+    html = shown._repr_html_()
+    assert Estimator.__name__ in html
+    if parse_version(sklearn.__version__) >= parse_version("1.7"):  # the table is new there
+        assert all(f'<td class="param">{name}' in html for name in estimator.get_params())
+        assert "&#x27;lstm&#x27;" in html
 
 
 @each_estimator
@@ -1117,6 +1178,7 @@ FAILURES = _failures(RNNClassifier) | _failures(RNNRegressor)
 fails = pytest.mark.parametrize(("Estimator", "parameters", "arguments"), FAILURES.values(), ids=FAILURES)
 
 
+@pytest.mark.filterwarnings("ignore:. is not scaled")
 @fails
 @pytest.mark.parametrize("fitted", [False, True], ids=["unfitted", "fitted"])
 def test_a_fit_that_raises_leaves_the_estimator_as_it_was(Estimator, parameters, arguments, fitted):
@@ -1131,6 +1193,7 @@ def test_a_fit_that_raises_leaves_the_estimator_as_it_was(Estimator, parameters,
     assert_same_state(vars(estimator), before)
 
 
+@pytest.mark.filterwarnings("ignore:. is not scaled")
 @fails
 @pytest.mark.parametrize("fitted", [False, True], ids=["unfitted", "fitted"])
 def test_a_partial_fit_that_raises_leaves_the_estimator_as_it_was(Estimator, parameters, arguments, fitted):

@@ -13,19 +13,21 @@ ROOT = Path(skrnn.__file__).parent
 LAYERS = {
     "_core": (set(), {"numpy", "scipy", "threadpoolctl"}),
     "_optim": (set(), {"numpy"}),
+    "_scale": (set(), {"numpy", "sklearn"}),
     "_runtime": (set(), {"joblib", "numpy", "threadpoolctl"}),
+    "_callbacks": (set(), {"numpy", "sklearn"}),
     "_version": (set(), set()),
-    "sequences": (set(), {"numpy", "scipy", "sklearn"}),
+    "sequences": (set(), {"numpy", "scipy", "sklearn"}),  # and by name, when a frame is asked for, pandas or polars
     "_stack": ({"_core"}, {"numpy"}),
     "_readout": ({"_stack", "_core"}, {"numpy"}),
     "_passes": ({"_readout", "_stack", "_core"}, set()),
     "_network": ({"_passes", "_readout", "_stack", "_core"}, {"numpy"}),
     "_training": (
-        {"_network", "_passes", "_core", "_optim", "_runtime", "sequences"},
+        {"_network", "_passes", "_core", "_optim", "_callbacks", "_runtime", "sequences"},
         {"numpy", "scipy", "sklearn"},
     ),
     "metrics": ({"sequences"}, {"numpy", "scipy", "sklearn"}),
-    "preprocessing": ({"sequences"}, {"numpy", "scipy", "sklearn"}),
+    "preprocessing": ({"_callbacks", "sequences"}, {"numpy", "scipy", "sklearn"}),
     "datasets": ({"sequences"}, {"numpy", "scipy", "sklearn"}),
 }
 #: the scikit-learn face and what stands beside it may import any of the above and each other, but nothing above imports them

@@ -434,7 +434,7 @@ def test_checkpoints_do_not_change_loss_and_gradient(cell, sizes, pooling, lengt
     full = Problem(cell, "tanh", sizes, False, pooling, lengths=lengths)
     problem = Problem(cell, "tanh", sizes, False, pooling, lengths=lengths, interval=interval)
     assert_close(problem.loss_and_gradient(), full.loss_and_gradient())
-    tapes = problem.network._workspaces[0][len(lengths), np.dtype(np.float64), True].stack.n_steps
+    tapes = problem.network._workspaces[0][len(lengths), np.dtype(np.float64), True, False].stack.n_steps
     assert tapes == {"auto": 4, 50: 13}.get(interval, interval)
 
 
@@ -455,14 +455,14 @@ def test_checkpoints_work_with_windows_of_prediction_that_are_shorter(pooling, m
     monkeypatch.setattr(_network, "WINDOW_ELEMENTS", 2 * (4 + 1 + 3) * len(LONGER))
     problem = Problem("lstm", "tanh", (4, 3), False, pooling, lengths=LONGER, interval=5)
     assert_close(problem.loss_and_gradient(), full.loss_and_gradient())
-    assert problem.network._workspaces[0][len(LONGER), np.dtype(np.float64), False].stack.n_steps == 2
+    assert problem.network._workspaces[0][len(LONGER), np.dtype(np.float64), False, False].stack.n_steps == 2
 
 
 def test_the_least_interval_of_auto_is_for_short_sequences(monkeypatch):
     monkeypatch.setattr(_passes, "LEAST_INTERVAL", 6)
     problem = Problem("gru", "tanh", (4,), False, lengths=LONGER, interval="auto")
     problem.loss_and_gradient()
-    assert problem.network._workspaces[0][len(LONGER), np.dtype(np.float64), True].stack.n_steps == 6
+    assert problem.network._workspaces[0][len(LONGER), np.dtype(np.float64), True, False].stack.n_steps == 6
 
 
 # ---------------------------------------------------------------- states that are carried on
@@ -808,7 +808,7 @@ def test_prediction_in_windows_equals_one_window(cell, activation, pooling, leng
     n_block = 4 + 1 + 3  # [h; 1; x] of both layers
     monkeypatch.setattr(_network, "WINDOW_ELEMENTS", window * n_block * len(lengths))
     problem, windowed, windowed_states = predict()
-    assert problem.network._workspaces[0][len(lengths), np.dtype(np.float64), False].stack.n_steps == window
+    assert problem.network._workspaces[0][len(lengths), np.dtype(np.float64), False, False].stack.n_steps == window
     assert_allclose(windowed, whole, rtol=0, atol=1e-12)
     assert_allclose(windowed_states, states, rtol=0, atol=1e-12)
 
@@ -822,7 +822,7 @@ def test_the_size_of_blocks_does_not_change_the_gradient(cell, activation, kind,
         monkeypatch.setattr(workspace, "BLOCK_STEPS", steps)
         problem = Problem(cell, activation, **KINDS[kind])
         assert_close(problem.loss_and_gradient(), expected)
-        assert problem.network._workspaces[0][5, np.dtype(np.float64), True].stack.tapes[0][0].block == steps
+        assert problem.network._workspaces[0][5, np.dtype(np.float64), True, False].stack.tapes[0][0].block == steps
 
 
 @pytest.mark.parametrize("kind", [kind for kind, options in KINDS.items() if "pooling" in options])

@@ -10,7 +10,7 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 from sklearn.base import BaseEstimator
 
-from skrnn.sequences import Batch, Sequences, check_sequences, from_channels_first, from_long, from_padded, split_steps
+from skrnn.sequences import Batch, Sequences, check_sequences, split_steps
 
 LENGTHS = (3, 5, 1, 5, 2)
 CUBE = np.arange(24, dtype=float).reshape(2, 3, 4)
@@ -65,6 +65,11 @@ def test_split_steps_undoes_concatenation_with_views(lengths):
     assert [len(x) for x in members] == list(lengths)
     assert all(np.shares_memory(x, values) for x in members)
     assert_array_equal(np.concatenate([np.empty((0, 2)), *members]), values)
+
+
+def test_steps_that_do_not_add_up_are_refused():
+    with pytest.raises(ValueError, match="There are 5 steps, but lengths add up to 4"):
+        split_steps(np.ones((5, 1)), np.array([2, 2]))
 
 
 # ---------------------------------------------------------------- batches
@@ -477,111 +482,3 @@ def test_any_dtype_is_kept_on_request(dtype):
     X = np.array(["1"]).astype("int8").astype(dtype)
     for form in [X[:, None, None], [X], X[:, None]]:
         assert check(form, dtype=None).values.dtype == dtype
-
-
-# ---------------------------------------------------------------- converters
-
-
-@pytest.mark.parametrize("padding_value", [np.nan, 0.0, -1])
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_from_padded_removes_what_was_padded(padding_value, dtype):
-    members = [x.astype(dtype) for x in ragged()]
-    padded = np.full((5, 7, 2), padding_value, dtype=dtype)
-    for row, x in zip(padded, members, strict=True):
-        row[: len(x)] = x
-    for found, x in zip(from_padded(padded, padding_value), members, strict=True):
-        assert_array_equal(found, x, strict=True)
-        assert np.shares_memory(found, padded)
-
-
-def test_from_padded_keeps_all_but_whole_steps_at_the_end():
-    X = np.array([[[0, 0], [1, 0], [0, 0], [0, 2]], [[0, 0], [0, 1], [0, 0], [0, 0]], [[0, 0]] * 4])
-    sequences = from_padded(X, 0)
-    assert [len(x) for x in sequences] == [4, 2, 0]
-    assert_array_equal(sequences[1], X[1, :2])
-
-
-def test_from_padded_takes_univariate_sequences():
-    sequences = from_padded([[1, 2, 3], [4, 5, -1]], -1)
-    assert_array_equal(sequences[0], [[1], [2], [3]])
-    assert_array_equal(sequences[1], [[4], [5]])
-
-
-@pytest.mark.parametrize(("X", "message"), [(np.ones(3), "dim 1"), (np.ones((1, 1, 1, 1)), "dim 4"), (MASKED, "masked array")])
-def test_from_padded_rejects(X, message):
-    with pytest.raises(ValueError, match=message):
-        from_padded(X)
-
-
-def test_from_channels_first():
-    assert_array_equal(from_channels_first(CUBE.transpose(0, 2, 1)), CUBE)
-    for X in [[x.T for x in RAGGED], object_array([x.T for x in RAGGED]), [x.T.tolist() for x in RAGGED]]:
-        sequences = from_channels_first(X)
-        assert sequences.shape == (3,)
-        assert all(np.array_equal(found, x) for found, x in zip(sequences, RAGGED, strict=True))
-
-
-@pytest.mark.parametrize(
-    ("X", "message"),
-    [
-        (np.ones((3, 2)), "X with dim 2"),
-        ([np.ones((3, 2)), np.ones(3)], r"X\[1\] with dim 1"),
-        ([np.ones((3, 2)), MASKED], r"X\[1\] is a masked array"),
-    ],
-)
-def test_from_channels_first_rejects(X, message):
-    with pytest.raises(ValueError, match=message):
-        from_channels_first(X)
-
-
-@pytest.mark.parametrize("module", ["pandas", "polars"])
-@pytest.mark.parametrize("ids", [[10, 20, 30], ["a", "b", "c"]], ids=str)
-def test_from_long_undoes_the_long_format(module, ids):
-    DataFrame = pytest.importorskip(module).DataFrame
-    members = ragged((3, 1, 4))
-    rows = [(i, t, *values) for i, x in zip(ids, members, strict=True) for t, values in enumerate(x)]
-    shuffled = [rows[i] for i in np.random.default_rng(0).permutation(len(rows))]
-    frame = DataFrame(dict(zip(["id", "t", "u", "v"], zip(*shuffled, strict=True), strict=True)))
-    sequences, found = from_long(frame, id_column="id", time_column="t")
-    assert_array_equal(found, ids)
-    assert all(np.array_equal(a, b) for a, b in zip(sequences, members, strict=True))
-    sequences, _ = from_long(frame, id_column="id", time_column="t", value_columns=["v"])
-    assert all(np.array_equal(a, b[:, 1:]) for a, b in zip(sequences, members, strict=True))
-
-
-def test_from_long_sorts_times_and_keeps_the_order_of_ties():
-    frame = pd.DataFrame({"id": [1, 1, 1, 1], "t": DAYS[[1, 0, 1, 0]], "x": [3, 1, 4, 2]})
-    sequences, _ = from_long(frame, "id", "t")
-    assert_array_equal(sequences[0].ravel(), [1, 2, 3, 4])
-
-
-def test_from_long_keeps_float32():
-    frame = pd.DataFrame({"id": [1, 1], "t": [0, 1], "x": np.ones(2, np.float32)})
-    assert from_long(frame, "id", "t")[0][0].dtype == np.float32
-
-
-def test_steps_that_do_not_add_up_are_refused():
-    with pytest.raises(ValueError, match="There are 5 steps, but lengths add up to 4"):
-        split_steps(np.ones((5, 1)), np.array([2, 2]))
-
-
-@pytest.mark.parametrize("column", ["id", "t"])
-def test_long_frames_with_missing_ids_or_times_are_refused(column):
-    pd = pytest.importorskip("pandas")
-    frame = pd.DataFrame({"id": [1.0, 1, 2], "t": [0.0, 1, 2], "v": [1, 2, 3]})
-    frame.loc[1, column] = np.nan
-    with pytest.raises(ValueError, match=f"Column '{column}' has missing values"):
-        from_long(frame, "id", "t")
-
-
-def test_long_frames_need_a_column_of_values():
-    pd = pytest.importorskip("pandas")
-    with pytest.raises(ValueError, match="no column of values"):
-        from_long(pd.DataFrame({"id": [1], "t": [0]}), "id", "t")
-
-
-def test_categories_are_times_in_their_own_order():
-    pd = pytest.importorskip("pandas")
-    times = pd.Categorical(["lo", "hi", "mid"], ["lo", "mid", "hi"], ordered=True)
-    X, _ = from_long(pd.DataFrame({"id": [1, 1, 1], "t": times, "v": [1, 3, 2]}), "id", "t")
-    assert X[0].ravel().tolist() == [1, 2, 3]

@@ -365,6 +365,7 @@ def test_training_begins_at_the_base_rate_of_the_weighted_steps(kind, form):
 # -------------------------------------------------------------------- weights
 
 
+@pytest.mark.filterwarnings("ignore:. is not scaled")
 @each_kind
 @each_raggedness
 @each_cell

@@ -405,6 +405,7 @@ def test_sequences_and_steps_of_weight_zero_carry_their_state(Estimator, cell):
     assert_allclose(estimator.state_, estimator.predict(X, return_state=True)[1], rtol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:. is not scaled")
 @each_estimator
 @each_window
 def test_the_target_of_a_step_of_weight_zero_does_not_matter(Estimator, truncation, calls):

@@ -277,7 +277,8 @@ def test_the_norm_of_subnormal_gradients_is_exact():
 @pytest.mark.parametrize("limit", [1e-200, 1e-3, 1.0])
 def test_clipping_by_norm_keeps_the_direction_at_any_scale(scale, limit):
     grad = np.array([3.0, -4.0]) * scale
-    length, clipped = clip(grad, None, limit)
+    length, before, clipped = clip(grad, None, limit)
+    assert_allclose(before, 5 * scale, rtol=1e-14)
     assert clipped == (5 * scale > limit)
     assert_allclose(length, min(5 * scale, limit), rtol=1e-14)
     assert_allclose(grad, np.array([0.6, -0.8]) * min(5 * scale, limit), rtol=1e-14)
@@ -293,7 +294,8 @@ def test_clipping_by_norm_is_exact_where_squares_overflow_in_float32():
 @as_in_training
 def test_clipping_by_value_is_to_a_fixed_range():
     grad = np.array([0.1, -3.0, 1e200, 0.5])
-    length, clipped = clip(grad, 0.5, None)
+    length, before, clipped = clip(grad, 0.5, None)
+    assert before == 1e200
     assert_array_equal(grad, [0.1, -0.5, 0.5, 0.5])
     assert clipped
     assert_allclose(length, np.sqrt(0.76))
@@ -307,15 +309,15 @@ def test_values_are_clipped_before_the_norm():
 
 def test_a_gradient_within_the_limits_is_not_touched():
     grad = np.array([0.3, -0.4])
-    assert clip(grad, 0.4, 0.5) == (0.5, False)
-    assert clip(grad, None, None) == (0.5, False)
+    assert clip(grad, 0.4, 0.5) == (0.5, 0.5, False)
+    assert clip(grad, None, None) == (0.5, 0.5, False)
     assert_array_equal(grad, [0.3, -0.4])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_a_gradient_that_is_not_finite_is_left_as_it_is(bad):
     grad = np.array([1.0, bad, 2.0])
-    length, clipped = clip(grad, 0.5, 0.5)
+    length, _, clipped = clip(grad, 0.5, 0.5)
     assert not math.isfinite(length)
     assert not clipped
     assert_array_equal(grad, [1.0, bad, 2.0])
@@ -782,6 +784,7 @@ def test_clipping_by_norm_prevents_divergence():
     assert not caught_in(reg.fit, X, y)
 
 
+@pytest.mark.filterwarnings("ignore:. is not scaled")
 @each_estimator
 def test_overflow_before_any_update_is_an_error(Estimator):
     X, y = make_long_data()
@@ -819,6 +822,7 @@ def test_huge_inputs_never_give_weights_that_are_not_finite(Estimator, cell, sol
     assert np.isfinite(estimator.loss_)
 
 
+@pytest.mark.filterwarnings("ignore:. is not scaled")
 @pytest.mark.parametrize("solver", [*SOLVERS, "lbfgs"])
 def test_huge_targets_are_refused_or_give_finite_weights(solver):
     X, y = make_data()
@@ -826,6 +830,7 @@ def test_huge_targets_are_refused_or_give_finite_weights(solver):
         new(RNNRegressor, solver=solver).fit(X, 1e200 * y)
 
 
+@pytest.mark.filterwarnings("ignore:. is not scaled")
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_a_gradient_whose_squares_overflow_is_not_used(solver, monkeypatch):
     monkeypatch.setattr(_training, "LARGEST_LOSS", math.inf)
@@ -1141,6 +1146,7 @@ def test_an_interrupt_in_the_last_minibatch_is_not_lost(Estimator, interrupt):
     assert estimator.n_iter_ == 1
 
 
+@pytest.mark.filterwarnings("ignore:. is not scaled")
 def test_a_loss_beyond_all_bounds_is_divergence():
     X, y = make_data()
     with pytest.raises(ValueError, match="not finite in epoch 1, batch 1"):

@@ -180,14 +180,14 @@ class Elman(Cell):
         out[...] = weights["weights"]
 
     def state(self, tape: Tape, t: int) -> Views:
-        return (tape.hx[t, : self.n_hidden],)
+        return (tape.h[t],)
 
     def weight_gradients(self) -> list[WeightGradient]:
         return [WeightGradient("weights", slice(0, self.n_block), slice(0, self.n_hidden))]
 
     def step_views(self, tape: Tape, t: int, _row: int) -> Views:
-        W, h = tape.W, tape.hx[t + 1, : self.n_hidden]
-        return W.multiply, W.a, self.activate, tape.hx[t], W.out_of(h), h
+        W, h = tape.W, tape.h[t + 1]
+        return W.multiply, W.a, self.activate, tape.operand(t), W.out_of(h), h
 
     @staticmethod
     def step(
@@ -271,15 +271,14 @@ class GRU(Cell):
         ]
 
     def state(self, tape: Tape, t: int) -> Views:
-        return (tape.hx[t, : self.n_hidden],)
+        return (tape.h[t],)
 
     def step_views(self, tape: Tape, t: int, row: int) -> Views:
-        H, N, hx, kept = self.n_hidden, tape.n_sequences, tape.hx, tape.kept[row]
+        W, kept = tape.W, tape.kept[row]
         z, r, rm, n = kept
-        W = tape.W
         return (
-            W.multiply, W.a, tape.half, tape.scratch[0], hx[t], hx[t, :H], hx[t + 1, :H], W.out_of(kept[:3].reshape(3 * H, N)),
-            tape.inputs[t], kept[:2], z, r, rm, n,
+            W.multiply, W.a, tape.half, tape.scratch[0], tape.operand(t), tape.h[t], tape.h[t + 1],
+            W.out_of(kept[:3].reshape(-1, tape.n_sequences)), tape.inputs[t], kept[:2], z, r, rm, n,
         )  # fmt: skip
 
     @staticmethod
@@ -306,7 +305,7 @@ class GRU(Cell):
         H, N, adjoints = self.n_hidden, tape.n_sequences, tape.adjoints[row]
         U, dh = tape.U, tape.dstate[0]
         return (
-            U.multiply, U.a, U.out_of(dh), tape.one, tape.scratch[0], dh, tape.hx[t + 1, :H], *tape.kept[t],
+            U.multiply, U.a, U.out_of(dh), tape.one, tape.scratch[0], dh, tape.h[t + 1], *tape.kept[t],
             adjoints[:3].reshape(3 * H, N), *adjoints,
         )  # fmt: skip
 
@@ -375,13 +374,13 @@ class LSTM(Cell):
         return [WeightGradient("weights", slice(0, self.n_block), slice(0, 4 * self.n_hidden))]
 
     def state(self, tape: Tape, t: int) -> Views:
-        return tape.hx[t, : self.n_hidden], tape.kept[tape.kept_row(t), 4]
+        return tape.h[t], tape.kept[tape.kept_row(t), 4]
 
     def step_views(self, tape: Tape, t: int, row: int) -> Views:
         H, N, kept, scratch = self.n_hidden, tape.n_sequences, tape.kept[row], tape.scratch
         W, (_, c), oifg = tape.W, self.state(tape, t + 1), kept[:4].reshape(4 * H, N)
         return (
-            W.multiply, W.a, tape.half, scratch, scratch[0], scratch[1], tape.hx[t], tape.hx[t + 1, :H], W.out_of(oifg),
+            W.multiply, W.a, tape.half, scratch, scratch[0], scratch[1], tape.operand(t), tape.h[t + 1], W.out_of(oifg),
             oifg, kept[:3], kept[1:3], kept[3:5], kept[0], c, kept[5],
         )  # fmt: skip
 
@@ -408,7 +407,7 @@ class LSTM(Cell):
         U, (dh, dc), products = tape.U, tape.dstate, tape.scratch
         dh_dc, do, _, _, dg = adjoints
         return (
-            U.multiply, U.a, U.out_of(dh), tape.one, products, products[0], dh, dc, tape.hx[t + 1, :H], kept[:3], kept[1:3],
+            U.multiply, U.a, U.out_of(dh), tape.one, products, products[0], dh, dc, tape.h[t + 1], kept[:3], kept[1:3],
             kept[3:5], *kept[:4], kept[5], adjoints[1:].reshape(4 * H, N), adjoints[:2], adjoints[1:4], adjoints[2:4],
             adjoints[2:], dh_dc, do, dg,
         )  # fmt: skip

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -54,19 +54,28 @@ class Tape:
     dtype : dtype
     training : bool
         Keep what the adjoint needs. A tape without it is for prediction: all steps share one set of gates.
+    masked : bool, default=False
+        Multiply the state by ``mask`` where it enters the matrix products of a step, and nowhere else: recurrent dropout.
     """
 
-    def __init__(self, cell: Cell, n_sequences: int, n_steps: int, dtype: DTypeLike, *, training: bool) -> None:
+    def __init__(
+        self, cell: Cell, n_sequences: int, n_steps: int, dtype: DTypeLike, *, training: bool, masked: bool = False
+    ) -> None:
         H, R, N, T = cell.n_hidden, cell.n_block, n_sequences, n_steps
         self.cell, self.n_sequences, self.n_steps, self.training = cell, N, T, training
         self.half, self.one = np.array(0.5, dtype), np.array(1, dtype)
         self.hx = aligned_zeros((T + 1, R, N), dtype)
         self.kept = aligned_zeros((T + 1 if training else 1, cell.n_kept, H, N), dtype)
+        #: the hidden states; apart from the rows of the products if these are masked
+        self.h = aligned_zeros((T + 1, H, N), dtype) if masked else self.hx[:, :H]
+        self.mask = np.ones((H, N), dtype) if masked else None
         self.scratch = aligned_zeros((cell.n_scratch, H, N), dtype)
         self._weights = aligned_zeros((R, cell.n_rows * H), dtype)
         n_recurrent = cell.n_recurrent * H
         #: forward: the pre-activations that depend on h and, in GRU, those that do not, which are computed ahead
         self.W = StepProduct(aligned_zeros((n_recurrent, R), dtype), N)
+        if self.mask is not None:
+            self.W.multiply = _of_masked(self.W.multiply, self.mask)
         self.V = aligned_zeros((cell.n_rows * H - n_recurrent, R - H), dtype)
         in_place = training and len(self.V)  # where the last of the kept blocks is computed from them
         self.inputs = self.kept[:, -1] if in_place else aligned_zeros((T, len(self.V), N), dtype)
@@ -75,12 +84,18 @@ class Tape:
             self.block = max(1, min(BLOCK_STEPS, BLOCK_ELEMENTS // (cell.n_adjoint * H * N)))
             #: back: to h
             self.U = StepProduct(aligned_zeros((H, n_recurrent), dtype), N)
+            if self.mask is not None:
+                self.U.multiply = _then_masked(self.U.multiply, self.U.out_of(self.mask))
             self.dstate = aligned_zeros((cell.n_states, H, N), dtype)
             #: of two blocks: the weight gradient of one may be added by another thread while those of the next are written
             self.adjoints = aligned_zeros((2 * self.block, cell.n_adjoint, H, N), dtype)
             self.adjoint_views = [cell.adjoint_views(self, t, t % len(self.adjoints)) for t in range(T)]
             self.weight_gradient = WeightGradients(self)
             self.negligible = 1e8 * float(np.finfo(self.hx.dtype).tiny)
+
+    def operand(self, t: int) -> Any:
+        """Return ``[h; 1; x]`` of step ``t`` as ``W.multiply`` takes it."""
+        return self.hx[t] if self.mask is None else (self.h[t], self.hx[t, : self.cell.n_hidden], self.hx[t])
 
     def kept_row(self, t: int) -> int:
         """Return the row of ``kept`` that belongs to step ``t``."""
@@ -104,12 +119,12 @@ class Tape:
 
     def states(self, start: int, stop: int) -> FloatArray:
         """Return the hidden states after each of some steps, a view (stop - start, H, N)."""
-        return self.hx[start + 1 : stop + 1, : self.cell.n_hidden]
+        return self.h[start + 1 : stop + 1]
 
     def carry(self, n_steps: int, history: int = 0) -> None:
         """Continue after ``n_steps`` steps: the last ``history`` of them, and the state after them, become the first rows."""
         if history:
-            for rows in (self.hx, self.kept):
+            for rows in (self.hx, self.kept) if self.mask is None else (self.hx, self.kept, self.h):
                 rows[: history + 1] = rows[n_steps - history : n_steps + 1]
         else:
             for state, last in zip(self.cell.state(self, 0), self.cell.state(self, n_steps), strict=True):
@@ -129,6 +144,27 @@ class Tape:
     def input_gradient(self, start: int, stop: int, out: FloatArray) -> None:
         """Write the gradient of the inputs of the steps of one block, (stop - start, F, N)."""
         np.matmul(self._weights[self.cell.n_hidden + 1 :], self.gradients_of(start, stop), out=out)
+
+
+def _of_masked(multiply: Callable[..., Any], mask: FloatArray) -> Callable[..., None]:
+    """Return the product with an operand whose state is masked first."""
+
+    def of_masked(a: FloatArray, operand: tuple[FloatArray, FloatArray, FloatArray], out: FloatArray) -> None:
+        h, masked, hx = operand
+        np.multiply(h, mask, masked)
+        multiply(a, hx, out)
+
+    return of_masked
+
+
+def _then_masked(multiply: Callable[..., Any], mask: FloatArray) -> Callable[..., None]:
+    """Return the product whose result, the gradient of the masked state, becomes that of the state."""
+
+    def then_masked(a: FloatArray, b: FloatArray, out: FloatArray) -> None:
+        multiply(a, b, out)
+        np.multiply(out, mask, out)
+
+    return then_masked
 
 
 class WeightGradients:

@@ -23,19 +23,22 @@ def norm(grad: NDArray[np.floating]) -> float:
     return scale * math.sqrt(float(np.dot(scaled, scaled)))
 
 
-def clip(grad: NDArray[np.floating], clip_value: float | None, clip_norm: float | None) -> tuple[float, bool]:
+def clip(grad: NDArray[np.floating], clip_value: float | None, clip_norm: float | None) -> tuple[float, float, bool]:
     """Clip ``grad`` in place: each element to ``[-clip_value, clip_value]``, then the whole to ``clip_norm``.
 
     Returns
     -------
     norm : float
         The norm of the gradient that is left; not finite if the gradient was not, which is then left as it is.
+    before : float
+        The norm that it had before.
     clipped : bool
         Did either limit act?
     """
-    length, clipped = norm(grad), False
+    before = length = norm(grad)
+    clipped = False
     if not math.isfinite(length):
-        return length, False
+        return length, before, False
     if clip_value is not None and max(float(grad.max()), -float(grad.min())) > clip_value:
         np.clip(grad, -clip_value, clip_value, out=grad)
         length, clipped = norm(grad), True
@@ -47,4 +50,4 @@ def clip(grad: NDArray[np.floating], clip_value: float | None, clip_norm: float 
             factor = clip_norm / (length / scale)
         grad *= factor
         length, clipped = clip_norm, True
-    return length, clipped
+    return length, before, clipped

@@ -14,10 +14,12 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, _fit_context, clone
 from sklearn.utils import _safe_indexing, check_consistent_length, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
-from ..sequences import Sequences, check_sequences
+from .._callbacks import CallbackSupportMixin, has_callbacks, with_inner
+from ..sequences import Sequences, check_sequences, check_steps, is_stepwise
 from ._base import SequenceTransformer
 
 
@@ -29,7 +31,7 @@ def _transformer_has(method: str) -> Callable[[PerStep], bool]:
     return check
 
 
-class PerStep(SequenceTransformer, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
+class PerStep(CallbackSupportMixin, SequenceTransformer, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no stubs
     """Apply a transformer to every time step of sequences.
 
     The transformer sees one row for each step of each sequence and one column for each feature: a ``StandardScaler`` computes
@@ -104,7 +106,8 @@ class PerStep(SequenceTransformer, BaseEstimator):  # type: ignore[misc]  # scik
             no harm to a transformer that ignores ``y``, and are of no use to others.
         **fit_params : dict
             Passed on to ``fit`` of the transformer; what has one entry for each sequence, such as ``sample_weight``, is
-            repeated like ``y``.
+            repeated like ``y``. A ``sample_weight`` may also have one entry for each step. With scikit-learn's metadata
+            routing, the transformer gets what it requests.
 
         Returns
         -------
@@ -113,13 +116,23 @@ class PerStep(SequenceTransformer, BaseEstimator):  # type: ignore[misc]  # scik
         """
         transformer = clone(self.transformer)
         sequences = self._check(X, reset=True)
-        if y is not None:
-            y = _repeat(y, sequences)
+        if _routing_enabled():
+            fit_params = process_routing(self, "fit", **fit_params).transformer.fit
+        y_of_steps = None if y is None else _repeat(y, sequences)
         for name, value in fit_params.items():
-            if np.shape(value)[:1] == (len(sequences),):
+            if name == "sample_weight" and is_stepwise(value):
+                fit_params[name] = check_steps(value, sequences, name)
+            elif np.shape(value)[:1] == (len(sequences),):
                 fit_params[name] = _repeat(value, sequences)
-        self.transformer_ = transformer.fit(sequences.values, y, **fit_params)
-        self.n_features_per_step_ = sequences.n_features
+
+        def fit() -> None:
+            self.transformer_ = transformer.fit(sequences.values, y_of_steps, **fit_params)
+            self.n_features_per_step_ = sequences.n_features
+
+        if has_callbacks(self):
+            with_inner(self, transformer, fit, X, y)
+        else:
+            fit()
         return self
 
     def transform(self, X: Any) -> NDArray[Any]:
@@ -187,6 +200,16 @@ class PerStep(SequenceTransformer, BaseEstimator):  # type: ignore[misc]  # scik
         check_is_fitted(self)
         steps = np.split(_check_feature_names_in(self, input_features), self._n_steps_of_row)
         return np.concatenate([self.transformer_.get_feature_names_out(names) for names in steps])
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Say what the transformer requests of the metadata that ``fit`` is given.
+
+        Returns
+        -------
+        routing : sklearn.utils.metadata_routing.MetadataRouter
+        """
+        methods = MethodMapping().add(caller="fit", callee="fit").add(caller="fit_transform", callee="fit")
+        return MetadataRouter(owner=self).add(transformer=self.transformer, method_mapping=methods)
 
     @property
     def _n_steps_of_row(self) -> int:

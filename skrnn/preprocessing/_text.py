@@ -178,11 +178,14 @@ class SequenceVectorizer(SequenceTransformer, BaseEstimator):  # type: ignore[mi
         self._check(raw_documents)
         parameters = self.get_params(deep=False)
         del parameters["max_length"]
+        if callable(self.analyzer):
+            parameters["lowercase"] = False  # not used, but CountVectorizer looks for capitals in a given vocabulary
         if isinstance(self.vocabulary, Mapping):
-            if sorted(self.vocabulary.values()) != list(range(1, len(self.vocabulary) + 1)):
+            ids = list(self.vocabulary.values())
+            if set(ids) != set(range(1, len(ids) + 1)):
                 raise ValueError(
-                    f"vocabulary gives its {len(self.vocabulary)} tokens the ids {sorted(self.vocabulary.values())[:10]}, but "
-                    f"they must be 1 to {len(self.vocabulary)}; 0 is the unknown token."
+                    f"vocabulary gives its {len(ids)} tokens the ids {ids[:10]}, but they must be 1 to {len(ids)}; 0 is the "
+                    "unknown token."
                 )
             parameters["vocabulary"] = {token: index - 1 for token, index in self.vocabulary.items()}
         self.vectorizer_ = CountVectorizer(**parameters).fit(raw_documents)

@@ -54,7 +54,7 @@ PARAMETERS = [
     {"token_pattern": r"\w+|[^\w\s]"},
     {"token_pattern": r"(\w)\w*"},
     {"tokenizer": str.split, "token_pattern": None},
-    {"analyzer": str.split, "lowercase": False},
+    {"analyzer": str.split},
     {"min_df": 2},
     {"min_df": 0.3, "max_df": 0.9, "analyzer": "char"},
     {"max_df": 1},
@@ -176,6 +176,11 @@ def test_tokens_may_be_other_things_than_text():
     assert vectorizer.inverse_transform(sequences) == [[("dog", "N"), "<unk>", ("cat", "N")]]
 
 
+def test_a_vocabulary_of_numbers():
+    vectorizer = SequenceVectorizer(analyzer=list, vocabulary=[30, 10]).fit([[10, 20, 30]])
+    assert_array_equal(vectorizer.transform([[10, 20, 30]])[0], [2, 0, 1])
+
+
 @pytest.mark.parametrize(
     "as_form",
     [
@@ -287,7 +292,9 @@ def test_what_is_no_list_of_texts_is_rejected(texts, found):
         SequenceVectorizer().fit(texts)
 
 
-@pytest.mark.parametrize("vocabulary", [{"cat": 0, "dog": 1}, {"cat": 1, "dog": 1}, {"cat": 1, "dog": 3}])
+@pytest.mark.parametrize(
+    "vocabulary", [{"cat": 0, "dog": 1}, {"cat": 1, "dog": 1}, {"cat": 1, "dog": 3}, {"cat": 1, "dog": "2"}]
+)
 def test_ids_of_a_mapping_are_one_to_n(vocabulary):
     with pytest.raises(ValueError, match=r"vocabulary gives its 2 tokens the ids .* must be 1 to 2; 0 is the unknown token"):
         SequenceVectorizer(vocabulary=vocabulary).fit(TEXTS)

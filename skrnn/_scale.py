@@ -1,0 +1,49 @@
+"""Warnings about features and targets that are orders of magnitude away from one, where networks learn slowly or not at all."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+
+#: root mean squares of a feature, and standard deviations of a target, that go without a warning
+LEAST, LARGEST = 0.01, 100.0
+#: and how many times as large as another feature's one may be
+LARGEST_RATIO = 1000.0
+
+
+def warn_of_features(values: NDArray[Any]) -> None:
+    """Warn if a feature of all steps, (n_steps_in_total, n_features), is far from one or from the others."""
+    with np.errstate(over="ignore"):
+        size = np.sqrt(np.einsum("ij,ij->j", values, values, dtype=np.float64) / len(values))
+    known = size[size > 0]
+    if len(known) == 0 or (known.max() <= LARGEST and known.max() >= LEAST and known.max() <= LARGEST_RATIO * known.min()):
+        return
+    smallest, largest = int(np.argmin(np.where(size > 0, size, np.inf))), int(size.argmax())
+    which = f"feature {largest} has a root mean square of {size[largest]:.2g}"
+    if smallest != largest:
+        which += f", feature {smallest} of {size[smallest]:.2g}"
+    _warn(
+        f"X is not scaled: {which}. Networks learn best from features of about one; scale them, for example with "
+        "make_pipeline(PerStep(StandardScaler()), ...) of skrnn.preprocessing and scikit-learn."
+    )
+
+
+def warn_of_targets(y: NDArray[Any], weight: NDArray[Any]) -> None:
+    """Warn if the spread of real targets, (n_outputs, n), is far from one; those of weight zero don't count."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        spread = np.std(y[:, weight > 0], axis=1, dtype=np.float64)
+    known = spread[spread > 0]
+    if len(known) and not (known.min() >= LEAST and known.max() <= LARGEST):
+        worst = known.max() if not known.max() <= LARGEST else known.min()
+        _warn(
+            f"y is not scaled: its standard deviation is {worst:.2g}. Networks learn best to predict what varies by about one; "
+            "scale them, for example with TransformedTargetRegressor(..., transformer=StandardScaler()) of scikit-learn."
+        )
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, ConvergenceWarning, stacklevel=2)

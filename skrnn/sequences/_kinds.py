@@ -1,0 +1,105 @@
+"""What kind of thing is it? What NumPy would take without a word is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+
+#: kinds of dtype that NumPy would turn into numbers without a word: times, time differences, bytes, text, records
+NOT_NUMBERS = frozenset("mMSUV")
+
+
+def check_kind(x: Any, name: str) -> None:
+    """Raise for the kinds of array that NumPy would convert without their meaning."""
+    if issparse(x):
+        raise TypeError(f"{name} is sparse, but dense data is required. Use '.toarray()' to convert it.")
+    if isinstance(x, np.matrix):
+        raise TypeError(f"{name} is an np.matrix, which is not supported. Convert it with np.asarray.")
+    if np.ma.is_masked(x):
+        raise ValueError(
+            f"{name} is a masked array with masked values, which may be padding or missing. Fill them: of padding, "
+            "skrnn.sequences.from_padded(X.filled(np.nan)) makes sequences of unequal lengths."
+        )
+
+
+def check_numbers(X: Any) -> None:
+    """Raise for an array or frame of times, text or records."""
+    for dtype in set(getattr(X, "dtypes", ())) if hasattr(X, "columns") else {getattr(X, "dtype", None)}:
+        is_temporal = getattr(dtype, "is_temporal", bool)  # polars
+        if getattr(dtype, "kind", None) in NOT_NUMBERS or is_temporal():
+            raise TypeError(f"X holds values of type {dtype}, which are not numbers. Encode them as numbers or leave them out.")
+
+
+def check_frames(frames: list[Any], *, numeric: bool) -> None:
+    """Raise for separate frames that do not match, or are not numbers before NumPy makes numbers of them."""
+    columns = {tuple(frame.columns) for frame in frames}
+    if len(columns) > 1:
+        raise ValueError(f"The frames in X must have the same columns in the same order, got {list(columns)[:2]}.")
+    for frame in frames if numeric else ():
+        check_numbers(frame)
+
+
+def is_ragged(X: Any) -> bool:
+    """Tell a list or 1-D object array of sequences from one array."""
+    if not isinstance(X, list | tuple):
+        return len(getattr(X, "shape", ())) == 1 and np.asarray(X).dtype == object
+    if len(X) == 0:
+        return True
+    first = X[0]
+    if not isinstance(first, list | tuple):
+        return has_axis(first)
+    if len(first) > 0 and has_axis(first[0]):
+        return True
+    return any(not isinstance(x, list | tuple) or len(x) != len(first) for x in X)
+
+
+def has_axis(x: Any) -> bool:
+    return isinstance(x, list | tuple) or len(getattr(x, "shape", ())) > 0
+
+
+def as_array(member: Any, name: str) -> NDArray[Any]:
+    check_kind(member, name)
+    try:
+        return np.asarray(member)
+    except ValueError as error:
+        raise ValueError(f"{name} is no array (n_timesteps, n_features): {error}") from error
+
+
+def as_members(X: Any) -> list[NDArray[Any]]:
+    """Separate sequences as arrays (n_timesteps_i, n_features), which must be equally wide."""
+    members: list[NDArray[Any]] = []
+    for i, member in enumerate(X):
+        x = member if type(member) is np.ndarray else as_array(member, f"X[{i}]")
+        if x.ndim == 1:
+            x = x[:, None]
+        if x.ndim != 2:
+            raise ValueError(
+                f"Found X[{i}] of type {type(member).__name__} with dim {x.ndim}, while a sequence is an array "
+                "(n_timesteps, n_features). Reshape your data to sequences."
+            )
+        if len(x) == 0:
+            raise ValueError(f"X[{i}] is empty; at least 1 time step is required.")
+        if members and x.shape[1] != members[0].shape[1]:
+            raise ValueError(f"X[{i}] has {x.shape[1]} features per step, but X[0] has {members[0].shape[1]}.")
+        members.append(x)
+    if not members:
+        raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
+    return members
+
+
+def members_of(X: Any) -> list[NDArray[Any]]:
+    """Separate the sequences of a 3-D array, a list or an object array; views where they are arrays."""
+    check_kind(X, "X")
+    if is_ragged(X):
+        check_frames([x for x in X if hasattr(x, "columns")], numeric=False)
+        return as_members(X)
+    array = np.asarray(X)
+    if array.ndim != 3:
+        raise ValueError(
+            f"Found X with dim {array.ndim}, while an array (n_sequences, n_timesteps, n_features) or separate sequences "
+            "are required."
+        )
+    return as_members(array)
