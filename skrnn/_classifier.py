@@ -123,7 +123,9 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
         - "invscaling": ``learning_rate_init / t ** power_t`` at update ``t``;
         - "adaptive": constant, and divided by 5 each time more than ``n_iter_no_change`` epochs brought no improvement by
           ``tol``; training stops when it falls below 1e-6;
-        - "cosine": half a cosine, from ``learning_rate_init`` down to zero after ``max_iter`` epochs.
+        - "cosine": half a cosine, from ``learning_rate_init`` down to zero after ``max_iter`` epochs; training does not stop
+          before, unless by ``early_stopping``. It begins again with a ``warm_start``, and with ``partial_fit`` after
+          ``max_iter`` calls.
 
     learning_rate_init : float, default=1e-3
         Initial learning rate.
@@ -160,7 +162,8 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
         by at least this. For "lbfgs", the tolerance of the gradient.
 
     n_iter_no_change : int, default=10
-        Training stops after more than this number of epochs without improvement.
+        Training stops after more than this number of epochs without improvement; with ``learning_rate="cosine"`` only if
+        ``early_stopping`` looks for it.
 
     early_stopping : bool, default=False
         Set a share of the sequences aside, stop when the score on them no longer improves, and restore the weights that

@@ -40,6 +40,8 @@ ADAPTIVE_LEAST_RATE = 1e-6
 EXPLODING = 10.0
 EXPLODING_SHARE = 0.5
 EXPLODING_UPDATES = 100
+#: of the loss in the first epoch: what the second half of a schedule may take off without a warning
+FALLING_SHARE = 0.2
 #: a loss above this is divergence, even where it can still be computed
 LARGEST_LOSS = 1e150
 
@@ -167,6 +169,8 @@ def train(
 ) -> None:
     """Minibatch training of ``run`` for up to ``n_epochs`` epochs; ends where the loss or the score no longer improves.
 
+    With "cosine" it ends early only where a score no longer improves.
+
     Parameters
     ----------
     network, run, data, options
@@ -180,6 +184,8 @@ def train(
     """
     minibatch_training = _MinibatchTraining(network, run, data, options, first_epoch)
     epochs, n_updates, without_improvement = epochs or Epochs(), run.n_updates, 0
+    # a schedule with an end of its own brings the loss down until then
+    may_end_early = options.learning_rate != "cosine" or validate is not None
     with deferred_interrupt() as interrupted:
         for _ in range(n_epochs):
             epochs.begin(minibatch_training.left)
@@ -189,7 +195,7 @@ def train(
                 without_improvement = 0 if improved else without_improvement + 1
             if epochs.end(minibatch_training.left) or loss is None:
                 break
-            if without_improvement > options.n_iter_no_change:
+            if without_improvement > options.n_iter_no_change and may_end_early:
                 if options.learning_rate != "adaptive":
                     break
                 run.rate_factor /= ADAPTIVE_DIVISOR
@@ -197,11 +203,8 @@ def train(
                     break
                 without_improvement = 0
         else:
-            if options.learning_rate != "cosine" and not interrupted():
-                _warn(
-                    f"Maximum iterations ({options.max_iter}) reached and the optimization hasn't converged yet. "
-                    "Increase max_iter, or anneal with learning_rate='cosine'."
-                )
+            if not interrupted():
+                _warn_unless_converged(run.loss_curve[-n_epochs:], options)
         if interrupted():
             _warn("Training interrupted by the user; the weights after the last complete update are kept.")
     n_updates, n_exploding = run.n_updates - n_updates, minibatch_training.n_exploding
@@ -231,6 +234,20 @@ def train_once(
         _record(run, loss, None, options)
     epochs.end(minibatch_training.left)
     run.solver_state = minibatch_training.left().solver_state
+
+
+def _warn_unless_converged(losses: list[float], options: Options) -> None:
+    """Warn if training ended with ``max_iter`` though it had not done; ``losses`` are those of its epochs."""
+    if options.learning_rate != "cosine":
+        _warn(
+            f"Maximum iterations ({options.max_iter}) reached and the optimization hasn't converged yet. "
+            "Increase max_iter, or anneal with learning_rate='cosine'."
+        )
+    elif losses[len(losses) // 2] - losses[-1] > FALLING_SHARE * abs(losses[0]):
+        _warn(
+            f"The loss was still falling when the schedule ended: from {losses[0]:.2g} in the first epoch to "
+            f"{losses[len(losses) // 2]:.2g} halfway and {losses[-1]:.2g} after max_iter={options.max_iter}. Increase max_iter."
+        )
 
 
 def _record(run: Run, loss: float, score: float | None, options: Options) -> bool:

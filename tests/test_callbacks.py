@@ -168,6 +168,7 @@ def test_partial_fit_is_one_epoch(stateful):
 
 
 @needs_callbacks
+@pytest.mark.filterwarnings("ignore:. is not scaled")
 def test_an_epoch_that_diverges_is_ended():
     recorder = Recorder()
     huge = {"solver": "sgd", "cell": "rnn", "activation": "relu", "learning_rate_init": 1e3, "clip_norm": None}

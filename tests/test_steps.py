@@ -259,7 +259,7 @@ def test_the_running_parity_is_learned(cell):
     )
     clf.fit(X, y)
     X, y = make_parity(256, 16, seed=1)
-    assert clf.score(X, y) > 0.99
+    assert clf.score(X, y) > 0.95
 
 
 @each_cell

@@ -21,8 +21,8 @@ def invscaling(update: int, _progress: float, power_t: float) -> float:
 
 
 def cosine(_update: int, progress: float, _power_t: float) -> float:
-    """Follow half a cosine from one to zero (I. Loshchilov and F. Hutter, SGDR, ICLR 2017, without restarts)."""
-    return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+    """Follow half a cosine from one to zero, and begin again where training goes on (Loshchilov and Hutter, SGDR, ICLR 2017)."""
+    return 0.5 * (1 + math.cos(math.pi * (progress % 1.0)))
 
 
 SCHEDULES: dict[str, Schedule] = {
