@@ -116,7 +116,7 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
         Sequences of a minibatch; "auto" is ``min(32, n_sequences)``. Shuffled batches are made of sequences of similar
         length, so that little padding is computed.
 
-    learning_rate : {"constant", "invscaling", "adaptive", "cosine"}, default="constant"
+    learning_rate : {"constant", "invscaling", "adaptive", "cosine"}, default="cosine"
         Schedule of the learning rate, for every solver but "lbfgs":
 
         - "constant": ``learning_rate_init``;
@@ -125,9 +125,9 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
           ``tol``; training stops when it falls below 1e-6;
         - "cosine": half a cosine, from ``learning_rate_init`` down to zero after ``max_iter`` epochs; training does not stop
           before, unless by ``early_stopping``. It begins again with a ``warm_start``, and with ``partial_fit`` after
-          ``max_iter`` calls.
+          ``max_iter`` calls. In a stream, with ``stateful=True``, there are no epochs, and it is constant.
 
-    learning_rate_init : float, default=1e-3
+    learning_rate_init : float, default=3e-3
         Initial learning rate.
 
     power_t : float, default=0.5
@@ -151,7 +151,7 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
     max_fun : int, default=15000
         Largest number of evaluations of the loss by "lbfgs".
 
-    max_iter : int, default=200
+    max_iter : int, default=100
         Largest number of epochs; of iterations for "lbfgs".
 
     shuffle : bool, default=True
@@ -344,8 +344,8 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
         solver: str = "adam",
         alpha: float = 1e-4,
         batch_size: int | Literal["auto"] = "auto",
-        learning_rate: str = "constant",
-        learning_rate_init: float = 1e-3,
+        learning_rate: str = "cosine",
+        learning_rate_init: float = 3e-3,
         power_t: float = 0.5,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
@@ -353,7 +353,7 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
         max_fun: int = 15000,
-        max_iter: int = 200,
+        max_iter: int = 100,
         shuffle: bool = True,
         tol: float = 1e-4,
         n_iter_no_change: int = 10,

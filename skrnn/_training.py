@@ -224,8 +224,11 @@ def train_once(
 ) -> None:
     """Train ``run`` for one epoch; Ctrl-C is raised.
 
-    With a ``stream``, which needs a single minibatch, the sequences go on from there. It is left as it was on divergence.
+    With a ``stream``, which needs a single minibatch, the sequences go on from there. It is left as it was on divergence. A
+    stream has no epochs, in whatever pieces it comes, so "cosine" is constant.
     """
+    if stream is not None and options.learning_rate == "cosine":
+        options = replace(options, learning_rate="constant")
     minibatch_training = _MinibatchTraining(network, run, data, options, 0, stream)
     epochs = epochs or Epochs()
     epochs.begin(minibatch_training.left)

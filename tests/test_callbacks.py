@@ -55,6 +55,7 @@ def new(Estimator=RNNClassifier, **parameters):
             "hidden_layer_sizes": 4,
             "max_iter": 6,
             "batch_size": 10,
+            "learning_rate": "constant",
             "learning_rate_init": 0.01,
             "random_state": 0,
             **parameters,

@@ -1306,7 +1306,7 @@ def test_fit_says_nothing_but_that_it_has_not_converged(Estimator):
     X, y = make_data()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        new(Estimator).fit(X, y).predict(X)
+        new(Estimator, learning_rate="constant").fit(X, y).predict(X)
     assert [str(w.message)[:18] for w in caught] == ["Maximum iterations"]
 
 

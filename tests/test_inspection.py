@@ -47,7 +47,7 @@ def randomize(estimator, rng, scale=0.7):
 
 
 def new(Estimator, **parameters):
-    return Estimator(**{"hidden_layer_sizes": 3, "max_iter": 1, "random_state": 0, **parameters})
+    return Estimator(**{"hidden_layer_sizes": 3, "max_iter": 1, "learning_rate": "constant", "random_state": 0, **parameters})
 
 
 def random_network(Estimator, X, y, seed=0, **parameters):

@@ -77,6 +77,7 @@ def make_data(form="3-D", kind="binary"):
 def new(kind="binary", **parameters):
     Estimator = KINDS[kind][0] if isinstance(kind, str) else kind
     defaults = {"hidden_layer_sizes": 4, "max_iter": 3, "batch_size": 5, "learning_rate_init": 0.02, "random_state": 0}
+    defaults["learning_rate"] = "constant"
     return Estimator(**{**defaults, "return_sequences": True, "n_features_per_step": 2, **parameters})
 
 

@@ -326,7 +326,7 @@ def test_the_first_call_and_fit_begin_with_zero(Estimator, truncation):
 @pytest.mark.parametrize("truncation", [{}, {"truncation_length": 6, "truncation_stride": 3}], ids=str)
 def test_reset_state_begins_new_sequences_and_changes_nothing_else(Estimator, truncation):
     X, y = make_data(Estimator)
-    estimator = partial_fit(new(Estimator, **truncation), X, y)
+    estimator = partial_fit(new(Estimator, learning_rate="constant", **truncation), X, y)
     goes_on, stateless = copy.deepcopy(estimator), copy.deepcopy(estimator).set_params(stateful=False)
     theta = estimator._theta.copy()
     assert estimator.reset_state() is estimator

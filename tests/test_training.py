@@ -31,7 +31,8 @@ each_solver = pytest.mark.parametrize("solver", SOLVERS)
 
 def new(Estimator, **parameters):
     """A tiny network that trains in milliseconds."""
-    return Estimator(**{"hidden_layer_sizes": 4, "max_iter": 5, "learning_rate_init": 0.01, "random_state": 0, **parameters})
+    defaults = {"hidden_layer_sizes": 4, "max_iter": 5, "learning_rate_init": 0.01, "learning_rate": "constant"}
+    return Estimator(**{**defaults, "random_state": 0, **parameters})
 
 
 def make_data(n=40, n_classes=2, seed=0, ragged=False, noise=0.5):

@@ -21,7 +21,7 @@ def invscaling(update: int, _progress: float, power_t: float) -> float:
 
 
 def cosine(_update: int, progress: float, _power_t: float) -> float:
-    """Follow half a cosine from one to zero, and begin again where training goes on (Loshchilov and Hutter, SGDR, ICLR 2017)."""
+    """Follow half a cosine from one to zero, and begin again where training goes on (Loshchilov, Hutter, ICLR 2017)."""
     return 0.5 * (1 + math.cos(math.pi * (progress % 1.0)))
 
 
