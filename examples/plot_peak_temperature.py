@@ -14,7 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.dummy import DummyRegressor
-from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.linear_model import RidgeCV
 from sklearn.metrics import mean_absolute_error, r2_score
 from sklearn.pipeline import make_pipeline
@@ -81,7 +81,7 @@ def summarise(X):
 models = {
     "mean": DummyRegressor(),
     "summaries, ridge": make_pipeline(FunctionTransformer(summarise), StandardScaler(), RidgeCV(np.logspace(-3, 3, 7))),
-    "summaries, boosting": make_pipeline(FunctionTransformer(summarise), HistGradientBoostingRegressor(random_state=0)),
+    "summaries, boosting": make_pipeline(FunctionTransformer(summarise), GradientBoostingRegressor(random_state=0)),
 }
 
 # %%
