@@ -84,9 +84,10 @@ assert errors["network"] < 0.3 * min(errors["ridge"], errors["boosting"])
 # %%
 # What has survived
 # -----------------
-# Left, each line is a setting, as far as it got. Right, all settings, with the score of the last round that each was in. What
-# learns the task begins with the identity, with which a rectified linear unit keeps what it has added up (Le, Jaitly and Hinton,
-# 2015), has gradients that reach at least 20 steps back, and does not clip their elements too tightly.
+# Left, each line is a setting, as far as it got. Right, all settings, with the score of the last round that each was in.
+#
+# What learns the task begins with the identity, with which a rectified linear unit keeps what it has added up (Le, Jaitly and
+# Hinton, 2015), has gradients that reach at least 20 steps back, and does not clip their elements too tightly.
 
 results = search.cv_results_
 figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.8), width_ratios=[1, 1.25], layout="constrained")
