@@ -104,7 +104,7 @@ for setting in {tuple(sorted(parameters.items())): parameters for parameters in 
     place = rows.index((init, clip)), grid["truncation_length"].index(setting["truncation_length"])
     table[place], rounds[place] = error[-1], len(tried)
 left.axhline(errors["boosting"], color="0.6")
-left.text(600, 0.96 * errors["boosting"], "boosting on 5400 sequences", color="0.4", va="top")
+left.text(5400, 0.96 * errors["boosting"], "boosting", color="0.4", va="top", ha="right")
 for init, color in colors.items():
     left.plot([], [], color=color, label=init)
 for clip, style in styles.items():

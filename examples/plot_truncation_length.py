@@ -9,10 +9,12 @@ shows how much of the gradient would arrive further back.
 """
 
 import time
+import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import mean_squared_error
 from sklearn.model_selection import GridSearchCV
 
@@ -42,6 +44,9 @@ tasks = {
 # %%
 # The search
 # ----------
+# Every length has 20 epochs. Where that is too little, skrnn says so in a warning, which is to be expected here.
+
+warnings.simplefilter("ignore", ConvergenceWarning)
 
 network = RNNRegressor(
     hidden_layer_sizes=32,
