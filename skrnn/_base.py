@@ -156,7 +156,7 @@ class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # sci
         alpha: float = 1e-4,
         batch_size: int | Literal["auto"] = "auto",
         learning_rate: str = "cosine",
-        learning_rate_init: float = 3e-3,
+        learning_rate_init: float = 2e-3,
         power_t: float = 0.5,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,

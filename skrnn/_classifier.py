@@ -127,7 +127,7 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
           before, unless by ``early_stopping``. It begins again with a ``warm_start``, and with ``partial_fit`` after
           ``max_iter`` calls. In a stream, with ``stateful=True``, there are no epochs, and it is constant.
 
-    learning_rate_init : float, default=3e-3
+    learning_rate_init : float, default=2e-3
         Initial learning rate.
 
     power_t : float, default=0.5
@@ -345,7 +345,7 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
         alpha: float = 1e-4,
         batch_size: int | Literal["auto"] = "auto",
         learning_rate: str = "cosine",
-        learning_rate_init: float = 3e-3,
+        learning_rate_init: float = 2e-3,
         power_t: float = 0.5,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,

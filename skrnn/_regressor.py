@@ -125,7 +125,7 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
           before, unless by ``early_stopping``. It begins again with a ``warm_start``, and with ``partial_fit`` after
           ``max_iter`` calls. In a stream, with ``stateful=True``, there are no epochs, and it is constant.
 
-    learning_rate_init : float, default=3e-3
+    learning_rate_init : float, default=2e-3
         Initial learning rate.
 
     power_t : float, default=0.5
@@ -333,7 +333,7 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
         alpha: float = 1e-4,
         batch_size: int | Literal["auto"] = "auto",
         learning_rate: str = "cosine",
-        learning_rate_init: float = 3e-3,
+        learning_rate_init: float = 2e-3,
         power_t: float = 0.5,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
