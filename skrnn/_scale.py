@@ -11,32 +11,41 @@ from sklearn.exceptions import ConvergenceWarning
 
 #: root mean squares of a feature, and standard deviations of a target, that go without a warning
 LEAST, LARGEST = 0.01, 100.0
-#: and how many times as large as another feature's one may be
-LARGEST_RATIO = 1000.0
+#: and how many times as large as another one a feature may be, if it is larger than this
+LARGEST_RATIO, LARGE = 1000.0, 10.0
+#: what is so much smaller than other numbers comes from rounding
+NEGLIGIBLE = 1e-8
 
 
 def warn_of_features(values: NDArray[Any]) -> None:
     """Warn if a feature of all steps, (n_steps_in_total, n_features), is far from one or from the others."""
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         size = np.sqrt(np.einsum("ij,ij->j", values, values, dtype=np.float64) / len(values))
-    known = size[size > 0]
-    if len(known) == 0 or (known.max() <= LARGEST and known.max() >= LEAST and known.max() <= LARGEST_RATIO * known.min()):
+        greatest = float(size.max())
+        known = size[size > NEGLIGIBLE * greatest] if np.isfinite(greatest) else size[size > 0]
+    if len(known) == 0:
         return
-    smallest, largest = int(np.argmin(np.where(size > 0, size, np.inf))), int(size.argmax())
-    which = f"feature {largest} has a root mean square of {size[largest]:.2g}"
-    if smallest != largest:
+    differ = greatest > LARGE and greatest > LARGEST_RATIO * known.min()
+    if LEAST <= greatest <= LARGEST and not differ:
+        return
+    largest = int(size.argmax())
+    which = f"feature {largest} has a root mean square of {greatest:.2g}"
+    if differ:
+        smallest = int(np.flatnonzero(size == known.min())[0])
         which += f", feature {smallest} of {size[smallest]:.2g}"
+    ids = " If it is a token id, set embedding_dim." if len(size) == 1 and (values == np.rint(values)).all() else ""
     _warn(
         f"X is not scaled: {which}. Networks learn best from features of about one; scale them, for example with "
-        "make_pipeline(PerStep(StandardScaler()), ...) of skrnn.preprocessing and scikit-learn."
+        f"make_pipeline(PerStep(StandardScaler()), ...) of skrnn.preprocessing and scikit-learn.{ids}"
     )
 
 
 def warn_of_targets(y: NDArray[Any], weight: NDArray[Any]) -> None:
     """Warn if the spread of real targets, (n_outputs, n), is far from one; those of weight zero don't count."""
+    y = y[:, weight > 0]
     with np.errstate(over="ignore", invalid="ignore"):
-        spread = np.std(y[:, weight > 0], axis=1, dtype=np.float64)
-    known = spread[spread > 0]
+        spread = np.std(y, axis=1, dtype=np.float64)
+        known = spread[spread > NEGLIGIBLE * np.abs(y).max(axis=1)]
     if len(known) and not (known.min() >= LEAST and known.max() <= LARGEST):
         worst = known.max() if not known.max() <= LARGEST else known.min()
         _warn(

@@ -13,6 +13,9 @@ from sklearn.utils.validation import check_consistent_length, validate_data
 from ._container import Sequences, concatenate_steps
 from ._kinds import as_members, check_frames, check_kind, check_numbers, has_axis, is_ragged
 
+#: from so many rows on, a table of embeddings is taken for a mistake unless it was asked for
+MANY_TOKENS = 2**24
+
 
 def check_sequences(
     estimator: Any,
@@ -72,20 +75,14 @@ def check_sequences(
 
 
 def check_tokens(
-    estimator: Any,
-    X: Any,
-    *,
-    reset: bool,
-    n_features_per_step: int = 1,
-    n_tokens: int | None = None,
-    dtype: DTypeLike | None = None,
+    estimator: Any, X: Any, *, reset: bool, n_tokens: int | None = None, dtype: DTypeLike | None = None
 ) -> Sequences:
-    """Validate sequences of token ids, in any of their forms: integers, of whatever type, from 0.
+    """Validate sequences of token ids, integers of whatever type from 0, in any of their forms; each row of a table is one.
 
     Parameters
     ----------
-    estimator, X, reset, n_features_per_step
-        As for ``check_sequences``.
+    estimator, X, reset
+        As for ``check_sequences``. The number of ids in a row may differ from call to call.
     n_tokens : int, default=None
         All ids must be below.
     dtype : dtype, default=None
@@ -101,28 +98,66 @@ def check_tokens(
     ValueError, TypeError
         Where ``X`` holds anything but token ids, or several a step.
     """
-    sequences = check_sequences(estimator, X, reset=reset, n_features_per_step=n_features_per_step, dtype=None)
+    is_plain = type(X) is np.ndarray and X.dtype.kind in "iu" and X.ndim == 3 and X.size > 0
+    if not reset and is_plain and X.shape[2] == 1:
+        sequences = Sequences(*_stack_array(X))
+    else:
+        sequences = check_sequences(estimator, _one_id_a_step(X), reset=reset, dtype=None)
     values = sequences.values
     if dtype is None:
         dtype = np.float32 if values.dtype == np.float32 else np.float64
-    if values.dtype.kind not in "iubfO":
-        raise TypeError(
-            f"X holds values of type {values.dtype}, but with embedding_dim it must hold token ids, integers. "
-            "skrnn.preprocessing.SequenceVectorizer makes them of strings."
-        )
-    ids = np.asarray(values, np.float64) if values.dtype.kind in "fO" else values
     if sequences.n_features != 1:
         raise ValueError(f"X has {sequences.n_features} features per step, but with embedding_dim a step is one token id.")
-    if ids.dtype.kind == "f" and not (np.isfinite(ids).all() and (ids == np.rint(ids)).all()):
-        raise ValueError("X must hold token ids with embedding_dim, but some of its values are not integers.")
-    if ids.min() < 0 or (n_tokens is not None and ids.max() >= n_tokens):
-        bound = "" if n_tokens is None else f" and less than n_tokens={n_tokens}"
+    ids = _integers(values)
+    lowest, highest = ids.min(), ids.max()
+    if lowest < 0:
+        raise ValueError(f"Token ids are integers from 0, but X has {lowest:.0f}.")
+    if n_tokens is not None and highest >= n_tokens:
         raise ValueError(
-            f"Token ids must be at least 0{bound}, but X has {ids.min():.0f} to {ids.max():.0f}. Set n_tokens to the number of "
-            "all ids that will ever occur."
+            f"Token ids must be less than n_tokens={n_tokens}, but X has {highest:.0f}. Set n_tokens to the number of all ids "
+            "that will ever occur."
         )
-    lengths = int(sequences.longest) if sequences.are_equal else sequences.lengths
-    return Sequences(ids.astype(np.intp), lengths, ragged=sequences.ragged, flat=sequences.flat, dtype=np.dtype(dtype))
+    if highest >= MANY_TOKENS and n_tokens is None:
+        raise ValueError(
+            f"There is a vector for each token id up to the greatest, which is {highest:.0f}. Number the tokens from 0 on, or "
+            "set n_tokens if there really are so many."
+        )
+    lengths = sequences.longest if sequences.are_equal else sequences.lengths
+    return Sequences(ids.astype(np.intp), lengths, ragged=sequences.ragged, dtype=np.dtype(dtype))
+
+
+def _one_id_a_step(X: Any) -> Any:
+    """Give the rows of a table of ids a third axis, so that they are sequences of any length."""
+    check_kind(X, "X")
+    if isinstance(next(iter(X), None) if hasattr(X, "__iter__") else None, str) and not hasattr(X, "columns"):
+        raise _text_is_no_id()
+    if is_ragged(X):
+        return X
+    ids = np.asarray(X)
+    return ids[:, :, None] if ids.ndim == 2 else ids
+
+
+def _integers(values: NDArray[Any]) -> NDArray[Any]:
+    """Return token ids as numbers that can be compared; raise for others."""
+    if values.dtype.kind not in "iubfO" or (values.dtype.kind == "O" and any(isinstance(value, str) for value in values.flat)):
+        raise (
+            _text_is_no_id()
+            if values.dtype.kind in "OUST"
+            else TypeError(f"X holds values of type {values.dtype}, but with embedding_dim it must hold token ids, integers.")
+        )
+    if values.dtype.kind not in "fO":
+        return values
+    ids = np.asarray(values, np.float64)
+    if not (np.isfinite(ids).all() and (ids == np.rint(ids)).all()):
+        raise ValueError("X must hold token ids with embedding_dim, but some of its values are not integers.")
+    return ids
+
+
+def _text_is_no_id() -> TypeError:
+    return TypeError(
+        "X holds text, but with embedding_dim it must hold token ids, integers. skrnn.preprocessing.SequenceVectorizer makes "
+        "them of strings."
+    )
 
 
 def is_ready(X: Any, dtype: Any) -> bool:
