@@ -19,10 +19,11 @@ from sklearn.utils.multiclass import (
 )
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-from ._base import BaseRNN, require_targets
+from ._base import BaseRNN
 from ._core.losses import BinaryLogLoss, Loss, MulticlassLogLoss
+from ._hyperparameters import check_partial_fit
 from .metrics import make_step_scorer
-from .sequences import Sequences, check_steps
+from .sequences import Sequences
 
 
 class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-learn has no stubs
@@ -466,7 +467,7 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
         ValueError
             As ``fit``. The estimator is then as it was before, and also after a KeyboardInterrupt.
         """
-        self._check_partial_fit()
+        check_partial_fit(self)
         if isinstance(self.class_weight, str):
             raise ValueError(
                 "partial_fit does not support class_weight='balanced', because later calls may bring other classes. Pass the "
@@ -518,9 +519,7 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
 
     def _check_y(self, y: Any, sequences: Sequences, *, of_classes: bool) -> NDArray[Any]:
         """Validate labels, and find out of which type of target they are, unless they are of that of ``classes_``."""
-        require_targets(self, y)
-        if self.return_sequences:
-            y = check_steps(y, sequences, "y")
+        y = self._check_targets(y, sequences)
         if of_classes and type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in "biuU" and y.dtype == self.classes_.dtype:
             labels = y
         else:

@@ -12,10 +12,11 @@ from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length
 
-from ._base import BaseRNN, require_targets
+from ._base import BaseRNN
 from ._core.losses import REGRESSION_LOSSES, Loss
+from ._hyperparameters import check_partial_fit
 from .metrics import make_step_scorer
-from .sequences import Sequences, check_steps, is_ready
+from .sequences import Sequences, is_ready
 
 
 class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-learn has no stubs
@@ -452,13 +453,11 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
         ValueError
             As ``fit``. The estimator is then as it was before, and also after a KeyboardInterrupt.
         """
-        self._check_partial_fit()
+        check_partial_fit(self)
         return self._fit(X, y, sample_weight, self._encode, incremental=True)
 
     def _encode(self, y: Any, sequences: Sequences, goes_on: bool) -> NDArray[Any]:
-        require_targets(self, y)
-        if self.return_sequences:
-            y = check_steps(y, sequences, "y")
+        y = self._check_targets(y, sequences)
         if not (is_ready(y, sequences.dtype) and y.ndim in (1, 2)):
             y = check_array(y, ensure_2d=False, dtype=sequences.dtype, input_name="y", estimator=self)
         check_consistent_length(sequences.values if self.return_sequences else sequences.lengths, y)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,20 +19,14 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ._callbacks import Epochs
 from ._core.workspace import aligned_zeros
+from ._data import Data, minibatches
 from ._network import Network
 from ._optim.clipping import clip
 from ._optim.schedules import SCHEDULES
 from ._optim.solvers import SOLVERS, Solver
 from ._passes import Stream
 from ._runtime import deferred_interrupt
-from .sequences import Batch, Sequences
 
-#: relative jitter of the lengths by which sequences are sorted into batches, so that batches differ from epoch to epoch
-LENGTH_JITTER = 0.1
-#: sequences of a chunk where the batch size is not the user's: L-BFGS and prediction
-CHUNK_SIZE = 128
-#: steps of all sequences of such a chunk
-CHUNK_STEPS = 32768
 #: "adaptive" divides the learning rate by this, and stops below the least factor that is worth a try
 ADAPTIVE_DIVISOR = 5.0
 ADAPTIVE_LEAST_RATE = 1e-6
@@ -79,30 +73,6 @@ class Options:
         return SOLVERS[self.solver](size, dtype, state, **arguments)
 
 
-@dataclass(frozen=True)
-class Data:
-    """Sequences with their targets and weights, as a ``Batch`` takes them, and which of the sequences to train on."""
-
-    sequences: Sequences
-    y: NDArray[Any]
-    weight: NDArray[Any]
-    index: NDArray[np.intp]
-    every_step: bool = False
-
-    def targets_of(self, index: NDArray[np.intp]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Copy targets and weights of some of the sequences, or of all their steps."""
-        if not self.every_step:
-            return self.y[..., index], self.weight[index]
-        steps = self.sequences.steps_of(index)
-        if len(self.weight) == len(self.sequences):
-            return self.y[..., steps], np.repeat(self.weight[index], self.sequences.lengths[index])
-        return self.y[..., steps], self.weight[steps]
-
-    def batch(self, positions: NDArray[np.intp]) -> Batch:
-        """Make a batch of some of the sequences to train on."""
-        return Batch(self.sequences, self.index[positions], self.y, self.weight, every_step=self.every_step)
-
-
 @dataclass
 class Run:
     """All that changes in training, and that a later call can go on from."""
@@ -120,40 +90,6 @@ class Run:
     best_theta: NDArray[np.floating] | None = None
     loss_curve: list[float] = field(default_factory=list)
     validation_scores: list[float] = field(default_factory=list)
-
-
-def minibatches(
-    lengths: NDArray[np.intp], batch_size: int, rng: np.random.RandomState, *, shuffle: bool
-) -> Iterator[NDArray[np.intp]]:
-    """Yield the positions of each minibatch: all once, shuffled, in batches of similar lengths (or as they come)."""
-    n = len(lengths)
-    order = rng.permutation(n) if shuffle else np.arange(n)
-    sizes = np.full(-(-n // batch_size), batch_size)
-    sizes[-1] = n - batch_size * (len(sizes) - 1)
-    turns = np.arange(len(sizes))
-    if shuffle and lengths.min() < lengths.max():
-        jittered = lengths[order] * rng.uniform(1 - LENGTH_JITTER, 1 + LENGTH_JITTER, n)
-        order = order[np.argsort(jittered, kind="stable")]
-        sizes, turns = rng.permutation(sizes), rng.permutation(turns)  # the smaller batch may be of any length
-    stops = np.cumsum(sizes)
-    for turn in turns:
-        yield order[stops[turn] - sizes[turn] : stops[turn]]
-
-
-def chunks(lengths: NDArray[np.intp], *, in_windows: bool = False, of_equal_length: bool = False) -> Iterator[NDArray[np.intp]]:
-    """Yield the positions of sequences in chunks of bounded memory, none less than half as long as its longest.
-
-    Computation in windows needs no bound on the steps of a chunk.
-    """
-    order = np.argsort(-lengths, kind="stable")
-    start = 0
-    while start < len(order):
-        longest = int(lengths[order[start]])
-        size = CHUNK_SIZE if in_windows else min(CHUNK_SIZE, max(1, CHUNK_STEPS // longest))
-        chunk = order[start : start + size]
-        chunk = chunk[lengths[chunk] == longest] if of_equal_length else chunk[2 * lengths[chunk] >= longest]
-        yield chunk
-        start += len(chunk)
 
 
 def train(
@@ -347,7 +283,7 @@ def train_lbfgs(network: Network, run: Run, data: Data, options: Options, epochs
     Callbacks see each iteration as one of ``epochs``.
     """
     epochs, stopped, n_evaluations = epochs or Epochs(), False, -1  # the first is only to look
-    batches = [data.batch(positions) for positions in chunks(data.sequences.lengths[data.index])]
+    batches = list(data.batches())
     total = sum(batch.total_weight(0, batch.n_steps) for batch in batches)
     grad = np.empty_like(run.theta)
 

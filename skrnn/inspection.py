@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._base import BaseRNN
+from ._data import Data
 from ._network import DIRECTIONS, Network
 from ._runtime import computing
-from ._training import Data, chunks
-from .sequences import Batch
 
 __all__ = ["gradient_flow", "loss_gradient"]
 
@@ -61,7 +59,7 @@ def loss_gradient(
     (8, 8)
     """
     network, data = _problem(estimator, X, y, sample_weight)
-    batches = list(_batches(data))
+    batches = list(data.batches())
     total = sum(batch.total_weight(0, batch.n_steps) for batch in batches)
     loss, gradient, part = 0.0, np.zeros_like(estimator._theta), np.empty_like(estimator._theta)
     with computing():
@@ -125,7 +123,7 @@ def gradient_flow(estimator: BaseRNN, X: Any, y: Any) -> dict[str, NDArray[np.fl
             offsets, weight = data.sequences.offsets, np.zeros(len(data.sequences.values))
             weight[offsets[1:] - 1 if direction == 0 else offsets[:-1]] = 1
             data = replace(data, weight=weight)
-        for batch in _batches(data):
+        for batch in data.batches():
             with computing():
                 gradients = network.state_gradients(estimator._theta, batch, float(len(data.sequences)))
             end = batch.lengths if batch.every_step else np.full(batch.n_sequences, batch.n_steps)
@@ -146,12 +144,6 @@ def _problem(estimator: BaseRNN, X: Any, y: Any, sample_weight: Any) -> tuple[Ne
         )
     with computing():
         return copy.copy(estimator)._fitted_problem(X, y, sample_weight)
-
-
-def _batches(data: Data) -> Iterator[Batch]:
-    """All sequences in chunks of bounded memory."""
-    for positions in chunks(data.sequences.lengths[data.index]):
-        yield data.batch(positions)
 
 
 def _norm(a: NDArray[np.floating], axis: int) -> NDArray[np.floating]:

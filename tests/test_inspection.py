@@ -222,7 +222,7 @@ def test_many_sequences_are_one_batch(Estimator, return_sequences, monkeypatch):
     X, y = make_data(Estimator, return_sequences, ragged=True)
     estimator = random_network(Estimator, X, y, return_sequences=return_sequences, alpha=0.5)
     loss, gradient = loss_gradient(estimator, X, y)
-    monkeypatch.setattr("skrnn._training.CHUNK_STEPS", 6)
+    monkeypatch.setattr("skrnn._data.CHUNK_STEPS", 6)
     other_loss, other = loss_gradient(estimator, X, y)
     assert_allclose(other_loss, loss, rtol=1e-12)
     assert_allclose(flat(other), flat(gradient), rtol=1e-9, atol=1e-14)
@@ -438,7 +438,7 @@ def test_many_sequences_flow_together(return_sequences, monkeypatch):
     X, y = make_data(RNNClassifier, return_sequences, ragged=True)
     clf = random_network(RNNClassifier, X, y, bidirectional=True, return_sequences=return_sequences)
     expected = gradient_flow(clf, X, y)
-    monkeypatch.setattr("skrnn._training.CHUNK_STEPS", 6)
+    monkeypatch.setattr("skrnn._data.CHUNK_STEPS", 6)
     for name, norms in gradient_flow(clf, X, y).items():
         assert_allclose(norms, expected[name], rtol=1e-12)
 

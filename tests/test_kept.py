@@ -12,9 +12,10 @@ import pytest
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 
-from skrnn import RNNClassifier, RNNRegressor, _base
+from skrnn import RNNClassifier, RNNRegressor, _kept
 from skrnn._core.cells import CELLS
 from skrnn._core.workspace import Tape
+from skrnn._kept import kept_of
 from skrnn._network import Network
 
 pytestmark = pytest.mark.filterwarnings("ignore:Maximum iterations:sklearn.exceptions.ConvergenceWarning")
@@ -99,10 +100,10 @@ def test_nothing_is_copied_or_pickled(Estimator, copied):
     assert pickle.dumps(estimator) == before
     assert not any(isinstance(value, Network) for value in vars(estimator).values())
     other = copied(estimator)
-    assert other not in _base._kept_by_thread.estimators
+    assert id(other) not in _kept._kept_by_thread.estimators
     theta = estimator._theta.copy()
     other.partial_fit(**chunk(estimator, 2))
-    assert other._kept.network is not estimator._kept.network
+    assert kept_of(other).network is not kept_of(estimator).network
     assert_array_equal(estimator._theta, theta)
 
 
@@ -243,7 +244,7 @@ def in_threads(function, n_threads):
 
 def test_what_is_kept_goes_with_the_estimator():
     estimator = new().partial_fit(**chunk(new(), 0))
-    network = weakref.ref(estimator._kept.network)
+    network = weakref.ref(kept_of(estimator).network)
     assert network() is not None
     del estimator
     gc.collect()
@@ -251,19 +252,19 @@ def test_what_is_kept_goes_with_the_estimator():
 
 
 def test_what_is_kept_is_bounded():
-    estimators = [new().partial_fit(**chunk(new(), 0)) for _ in range(_base.MAX_KEPT + 3)]
-    assert len(_base._kept_by_thread.estimators) <= _base.MAX_KEPT
+    estimators = [new().partial_fit(**chunk(new(), 0)) for _ in range(_kept.MAX_KEPT + 3)]
+    assert len(_kept._kept_by_thread.estimators) <= _kept.MAX_KEPT
     assert_array_equal(estimators[0].predict(chunk(new(), 1)["X"]), estimators[-1].predict(chunk(new(), 1)["X"]))
     large = new(hidden_layer_sizes=64)
-    large.partial_fit(**chunk(large, 0, 64, 1 + _base.SMALL_CHUNK // 64 // 64))
-    assert large._kept.network is None
+    large.partial_fit(**chunk(large, 0, 64, 1 + _kept.SMALL_CHUNK // 64 // 64))
+    assert kept_of(large).network is None
 
 
 def test_buffers_are_made_once_for_chunks_of_one_size():
     estimator = new().partial_fit(**chunk(new(), 0))
-    (workspace,) = estimator._kept.network._workspaces[0].values()
+    (workspace,) = kept_of(estimator).network._workspaces[0].values()
     estimator.partial_fit(**chunk(estimator, 1))
-    assert list(estimator._kept.network._workspaces[0].values()) == [workspace]
+    assert list(kept_of(estimator).network._workspaces[0].values()) == [workspace]
 
 
 @pytest.mark.parametrize("labels", [[0, 1, 2], [False, True], ["a", "b", "c"]], ids=["int", "bool", "str"])
@@ -306,4 +307,4 @@ def test_buffers_of_few_chunks_are_kept():
     for n in range(2, 10):
         reg.partial_fit(np.ones((n, 5, 1)), np.ones(n))
         reg.predict(np.ones((n, 5, 1)))
-    assert len(reg._kept.network._workspaces[0]) <= 2
+    assert len(kept_of(reg).network._workspaces[0]) <= 2

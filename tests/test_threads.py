@@ -13,7 +13,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
-from skrnn import RNNClassifier, RNNRegressor, _base, _network, _training
+from skrnn import RNNClassifier, RNNRegressor, _data, _network, _prediction
 from skrnn._core import bptt, workspace
 from skrnn._core.cells import CELLS
 from skrnn._runtime import threads
@@ -34,9 +34,9 @@ def parts(monkeypatch):
     """Divide minibatches of any size into parts."""
     monkeypatch.setattr(_network, "PART_SEQUENCES", 16)
     monkeypatch.setattr(_network, "PART_ELEMENTS", 1)
-    monkeypatch.setattr(_training, "CHUNK_SIZE", 40)
+    monkeypatch.setattr(_data, "CHUNK_SIZE", 40)
     for name in ("LARGE_STATE", "LARGE_CALL"):
-        monkeypatch.setattr(_base, name, 0)
+        monkeypatch.setattr(_prediction, name, 0)
 
 
 @pytest.fixture

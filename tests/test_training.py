@@ -15,13 +15,13 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import mean_squared_error, r2_score
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 
-from skrnn import RNNClassifier, RNNRegressor, _training
+from skrnn import RNNClassifier, RNNRegressor, _data, _training
 from skrnn._core.losses import REGRESSION_LOSSES
+from skrnn._data import minibatches
 from skrnn._network import Network
 from skrnn._optim.clipping import clip, norm
 from skrnn._optim.schedules import SCHEDULES
 from skrnn._optim.solvers import SOLVERS, Solver
-from skrnn._training import minibatches
 
 pytestmark = pytest.mark.filterwarnings("ignore:Maximum iterations:sklearn.exceptions.ConvergenceWarning")
 
@@ -996,7 +996,7 @@ def test_chunks_of_lbfgs_add_up(Estimator, ragged, monkeypatch):
         return estimator
 
     whole = train()
-    monkeypatch.setattr(_training, "CHUNK_SIZE", 7)
+    monkeypatch.setattr(_data, "CHUNK_SIZE", 7)
     chunked = train()
     assert_allclose(chunked.loss_curve_, whole.loss_curve_, rtol=1e-9)
     assert_allclose(chunked._theta, whole._theta, rtol=1e-6, atol=1e-8)
@@ -1091,9 +1091,9 @@ def test_clipping_by_norm_survives_the_ends_of_float32(value):
 
 
 def test_chunks_bound_the_steps_and_the_padding(monkeypatch):
-    monkeypatch.setattr(_training, "CHUNK_STEPS", 1000)
+    monkeypatch.setattr(_data, "CHUNK_STEPS", 1000)
     lengths = np.random.RandomState(0).permutation(np.r_[3000, np.full(30, 100), np.full(50, 20)])
-    parts = list(_training.chunks(lengths))
+    parts = list(_data.chunks(lengths))
     assert sorted(np.concatenate(parts).tolist()) == list(range(len(lengths)))
     for part in parts:
         assert len(part) == 1 or len(part) * lengths[part].max() <= 1000

@@ -21,7 +21,7 @@ from _peers import LEARNING_RATE, N_CLASSES, Net, SkrnnTrainer, TorchTrainer, ad
 from sklearn.exceptions import ConvergenceWarning
 
 from skrnn import RNNClassifier, RNNRegressor
-from skrnn._training import minibatches
+from skrnn._data import minibatches
 from skrnn.datasets import load_japanese_vowels
 from skrnn.sequences import Sequences, split_steps
 

@@ -16,7 +16,7 @@ import numpy as np
 from _common import CELLS, Table, main, medians
 from _peers import Net, SkrnnTrainer, TorchTrainer, add_notes, as_in_fit, in_words, peers, random_data
 
-from skrnn._training import minibatches
+from skrnn._data import minibatches
 from skrnn.sequences import Sequences
 
 N_FEATURES, N_UNITS, BATCH_SIZE, SHORTEST, LONGEST = 12, 64, 64, 10, 200
