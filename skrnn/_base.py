@@ -18,7 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from ._callbacks import CallbackSupportMixin, Epochs, has_callbacks, with_epochs
 from ._core.losses import Loss
-from ._data import Data, hold_out
+from ._data import Data, hold_out, weights_of_sequences
 from ._hyperparameters import CONSTRAINTS, architecture_of, check_combinations, options_of, unrolling_of
 from ._kept import SMALL_CHUNK, kept_of
 from ._network import Architecture, Network
@@ -31,7 +31,7 @@ from ._version import __version__
 from .sequences import Sequences, check_sequences, check_steps, check_tokens, is_ready, is_stepwise
 
 #: version of the pickled state; raised when an older skrnn could not read it
-STATE_FORMAT = 1
+STATE_FORMAT = 2
 #: scikit-learn 1.9 refuses weights that are all zero by itself; a stream may pass on without any target
 ALL_MAY_BE_ZERO = {name: True for name in signature(_check_sample_weight).parameters if name == "allow_all_zero_weights"}
 #: (y, sequences, does training go on?) -> targets as the loss takes them
@@ -198,9 +198,7 @@ class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # sci
     def _problem(self, sequences: Sequences, targets: NDArray[Any], sample_weight: Any) -> tuple[Network, Data]:
         """Build the network with its loss, and the data to minimise it on."""
         weight = self._with_class_weight(self._check_weight(sample_weight, sequences), targets, sequences)
-        of_sequences = weight
-        if len(weight) != len(sequences):
-            of_sequences = np.add.reduceat(weight, sequences.offsets[:-1]) / sequences.lengths
+        of_sequences = weights_of_sequences(weight, sequences)
         alpha = self.alpha / (float(of_sequences.sum()) or len(sequences))
         dropout = float(self.dropout), float(self.recurrent_dropout)
         network = Network(architecture_of(self, sequences.n_features), self._new_loss(), alpha, unrolling_of(self), *dropout)
@@ -220,34 +218,35 @@ class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # sci
         """Epochs until a stopping rule ends them, with a validation share if there is to be one."""
         validate = None
         if self.early_stopping:
-            held_in, held_out = hold_out(data, self.validation_fraction, run.rng, stratify=is_classifier(self))
             # as in scikit-learn, class_weight is of training alone
-            y, weight = replace(data, weight=self._check_weight(sample_weight, data.sequences)).targets_of(held_out)
+            weight = self._check_weight(sample_weight, data.sequences)
+            given = replace(data, weight=weight, index=np.flatnonzero(weights_of_sequences(weight, data.sequences)))
+            held_in, held_out = hold_out(given, self.validation_fraction, run.rng, stratify=is_classifier(self))
+            y, weight = given.targets_of(held_out)
             sequences = data.sequences.take(held_out)
-            data = replace(data, index=held_in)
+            data = replace(data, index=held_in[np.isin(held_in, data.index)])
+            data.require_weight()
             epochs.index = held_in
 
             def validate(theta: NDArray[Any]) -> float:
                 return self._validation_score(raw_predictions(network, theta, sequences)[0], y, weight)
 
         options = options_of(self, len(data.index))
-        train(network, run, data, options, n_epochs=self.max_iter, first_epoch=run.n_iter, validate=validate, epochs=epochs)
+        train(network, run, data, options, n_epochs=self.max_iter, validate=validate, epochs=epochs)
 
     def _check_X(self, X: Any, *, reset: bool) -> Sequences:
         of_user = None if isinstance(self.dtype, str) and self.dtype == "auto" else np.dtype(self.dtype)
         dtype: Any = of_user if reset else self._theta.dtype
-        n_per_step = self.n_features_per_step
         if (self.embedding_dim if reset else self.n_tokens_) is not None:
             n_tokens = self.n_tokens if reset else self.n_tokens_
-            sequences = check_tokens(self, X, reset=reset, n_features_per_step=n_per_step, n_tokens=n_tokens, dtype=dtype)
+            sequences = check_tokens(self, X, reset=reset, n_tokens=n_tokens, dtype=dtype)
             if reset:
                 self.n_tokens_ = int(sequences.values.max()) + 1 if n_tokens is None else int(n_tokens)
             return sequences
         if reset:
             self.n_tokens_ = None
-        sequences = check_sequences(
-            self, X, reset=reset, n_features_per_step=n_per_step, dtype=dtype or (np.float64, np.float32)
-        )
+        dtype = dtype or (np.float64, np.float32)
+        sequences = check_sequences(self, X, reset=reset, n_features_per_step=self.n_features_per_step, dtype=dtype)
         if not reset and sequences.n_features != self._architecture["n_features"]:
             raise ValueError(
                 f"X has {sequences.n_features} features per step, but {type(self).__name__} was fitted with "
@@ -407,10 +406,11 @@ class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # sci
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
         version, state_format = state.pop("_skrnn_version"), state.pop("_skrnn_format")
-        if state_format > STATE_FORMAT:
+        if state_format != STATE_FORMAT:
+            age, remedy = ("newer", "Update skrnn") if state_format > STATE_FORMAT else ("older", "Fit and save it again")
             raise ValueError(
-                f"This {type(self).__name__} was saved by skrnn {version}, in a newer format than skrnn {__version__} reads. "
-                "Update skrnn."
+                f"This {type(self).__name__} was saved by skrnn {version}, in another, {age} format than skrnn {__version__} "
+                f"reads. {remedy}."
             )
         super().__setstate__(state)
 

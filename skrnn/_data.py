@@ -52,6 +52,14 @@ class Data:
             raise ValueError("Sample weights must contain at least one non-zero number.")
 
 
+def weights_of_sequences(weight: NDArray[Any], sequences: Sequences) -> NDArray[Any]:
+    """Return weights of sequences as they are, and of those of steps the mean over each sequence."""
+    if len(weight) == len(sequences):
+        return weight
+    mean: NDArray[Any] = np.add.reduceat(weight, sequences.offsets[:-1]) / sequences.lengths
+    return mean
+
+
 def minibatches(
     lengths: NDArray[np.intp], batch_size: int, rng: np.random.RandomState, *, shuffle: bool
 ) -> Iterator[NDArray[np.intp]]:

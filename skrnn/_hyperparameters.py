@@ -91,6 +91,11 @@ def check_combinations(estimator: BaseRNN) -> None:
                     f"bidirectional=True can't be used with {name}={getattr(estimator, name)!r}: the reverse direction begins "
                     "at the end of a sequence, so it needs all steps at once."
                 )
+    if estimator.embedding_dim is not None and estimator.n_features_per_step != 1:
+        raise ValueError(
+            f"embedding_dim={estimator.embedding_dim} can't be used with n_features_per_step={estimator.n_features_per_step}: "
+            "a step is one token id."
+        )
     if estimator.solver == "lbfgs" and length is not None:
         raise ValueError(f"solver='lbfgs' can't be used with truncation_length={length}, whose gradient is not exact.")
     dropout, recurrent_dropout = estimator.dropout, estimator.recurrent_dropout
@@ -122,7 +127,9 @@ def architecture_of(estimator: BaseRNN, n_features: int) -> Architecture:
     pooling = (pooling,) if isinstance(pooling, str) else tuple(pooling)
     if not pooling or not all(isinstance(name, str) and name in POOLINGS for name in pooling):
         raise _invalid(estimator, "pooling", f"one or several of {sorted(POOLINGS)}")
-    embedding_dim, n_tokens = estimator.embedding_dim, estimator.n_tokens
+    embedding_dim, n_tokens = estimator.embedding_dim, None
+    if embedding_dim is not None:  # where training goes on from numbers there are no n_tokens_
+        n_tokens = int(estimator.n_tokens or estimator.n_tokens_ or 0)
     return Architecture(
         n_features=n_features if embedding_dim is None else int(embedding_dim),
         hidden_layer_sizes=tuple(int(size) for size in sizes),
@@ -132,7 +139,7 @@ def architecture_of(estimator: BaseRNN, n_features: int) -> Architecture:
         pooling=pooling,
         n_raw=estimator.n_outputs_,
         return_sequences=bool(estimator.return_sequences),
-        n_tokens=estimator.n_tokens_ if n_tokens is None or embedding_dim is None else int(n_tokens),
+        n_tokens=n_tokens,
     )
 
 

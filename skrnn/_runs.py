@@ -63,6 +63,8 @@ def check_same(estimator: BaseRNN, network: Network) -> None:
     """Raise if the parameters no longer describe the fitted network."""
     if network.architecture._asdict() != estimator._architecture:
         changed = [k for k, v in network.architecture._asdict().items() if estimator._architecture[k] != v]
+        if "n_features" in changed or (estimator.embedding_dim is None) != (estimator.n_tokens_ is None):
+            changed = ["embedding_dim", *(name for name in changed if name not in ("n_features", "n_tokens"))]
         raise ValueError(f"Training can't go on with another network: {', '.join(changed)} changed since the last fit.")
     if network.loss.inverse_link != estimator.out_activation_:
         raise ValueError("Training can't go on with a loss of another link: set loss back, or fit without warm_start.")
@@ -97,6 +99,7 @@ def fitted_attributes(network: Network, run: Run, stream: Stream | None) -> dict
             "rng_state": run.rng.get_state(legacy=False),
             "solver_state": run.solver_state,
             "rate_factor": run.rate_factor,
+            "first_epoch": run.first_epoch,
             "n_updates": run.n_updates,
             "n_clipped": run.n_clipped,
         },

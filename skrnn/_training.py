@@ -81,6 +81,8 @@ class Run:
     rng: np.random.RandomState
     solver_state: dict[str, Any] | None = None
     n_iter: int = 0
+    #: at which the schedule began, or will begin
+    first_epoch: int = 0
     t: int = 0
     n_updates: int = 0
     n_clipped: int = 0
@@ -99,7 +101,6 @@ def train(
     options: Options,
     *,
     n_epochs: int,
-    first_epoch: int = 0,
     validate: Callable[[NDArray[np.floating]], float] | None = None,
     epochs: Epochs | None = None,
 ) -> None:
@@ -111,14 +112,13 @@ def train(
     ----------
     network, run, data, options
     n_epochs : int
-    first_epoch : int
-        The epoch count at which the schedule began.
     validate : callable, optional
         The score of ``theta`` on the validation share; the best weights are then restored at the end.
     epochs : Epochs, optional
         What callbacks see of each epoch; they may stop training.
     """
-    minibatch_training = _MinibatchTraining(network, run, data, options, first_epoch)
+    run.first_epoch = run.n_iter
+    minibatch_training = _MinibatchTraining(network, run, data, options)
     epochs, n_updates, without_improvement = epochs or Epochs(), run.n_updates, 0
     # a schedule with an end of its own brings the loss down until then
     may_end_early = options.learning_rate != "cosine" or validate is not None
@@ -152,7 +152,7 @@ def train(
             "truncation_length, or raise clip_norm."
         )
     left = minibatch_training.left()
-    run.theta[...], run.solver_state = left.theta, left.solver_state
+    run.theta[...], run.solver_state, run.first_epoch = left.theta, left.solver_state, left.first_epoch
 
 
 def train_once(
@@ -165,7 +165,7 @@ def train_once(
     """
     if stream is not None and options.learning_rate == "cosine":
         options = replace(options, learning_rate="constant")
-    minibatch_training = _MinibatchTraining(network, run, data, options, 0, stream)
+    minibatch_training = _MinibatchTraining(network, run, data, options, stream, is_fit=False)
     epochs = epochs or Epochs()
     epochs.begin(minibatch_training.left)
     loss = minibatch_training.epoch(lambda: False)
@@ -212,12 +212,12 @@ class _MinibatchTraining:
     """One epoch after another of clipped minibatch updates."""
 
     def __init__(
-        self, network: Network, run: Run, data: Data, options: Options, first_epoch: int, stream: Stream | None = None
+        self, network: Network, run: Run, data: Data, options: Options, stream: Stream | None = None, *, is_fit: bool = True
     ) -> None:
         if options.learning_rate != "adaptive":
             run.rate_factor = 1.0
-        self.network, self.run, self.data, self.options, self.first_epoch = network, run, data, options, first_epoch
-        self.stream = stream
+        self.network, self.run, self.data, self.options = network, run, data, options
+        self.stream, self.is_fit = stream, is_fit
         self.n_exploding = 0
         self.solver = options.new_solver(run.theta.size, run.theta.dtype, run.solver_state)
         self.grad = aligned_zeros(run.theta.shape, run.theta.dtype)
@@ -238,7 +238,7 @@ class _MinibatchTraining:
             for update in self.network.updates(run.theta, batch, self.grad, stream=self.stream, rng=run.rng):
                 if interrupted():
                     return None
-                if not self.step(update.loss, run.n_iter - self.first_epoch + (number + update.done) / n_batches):
+                if not self.step(update.loss, run.n_iter - run.first_epoch + (number + update.done) / n_batches):
                     self.diverged(number)
                     return None
                 total_loss += update.loss * update.weight
@@ -250,8 +250,12 @@ class _MinibatchTraining:
     def left(self) -> Run:
         """Return what is left of the run if training stops now."""
         run = self.run
-        theta = run.theta if run.best_theta is None else run.best_theta
-        return replace(run, theta=theta, solver_state=self.solver.state | {"solver": self.options.solver})
+        return replace(
+            run,
+            theta=run.theta if run.best_theta is None else run.best_theta,
+            solver_state=self.solver.state | {"solver": self.options.solver},
+            first_epoch=run.n_iter if self.is_fit else run.first_epoch,
+        )
 
     def step(self, loss: float, epochs_done: float) -> bool:
         """Clip the gradient and make a step by the schedule; one that is not finite is not made, and False is returned."""
@@ -300,7 +304,7 @@ def train_lbfgs(network: Network, run: Run, data: Data, options: Options, epochs
         return loss, gradient
 
     def left() -> Run:
-        return replace(run, t=run.t + len(data.index) * max(n_evaluations, 0))
+        return replace(run, t=run.t + len(data.index) * max(n_evaluations, 0), first_epoch=run.n_iter)
 
     if not math.isfinite(objective(run.theta.astype(np.float64))[0]):
         raise ValueError("The loss is not finite at the initial weights. Scale X and y.")
@@ -332,7 +336,7 @@ def train_lbfgs(network: Network, run: Run, data: Data, options: Options, epochs
     if not run.loss_curve:  # converged where it began
         _record(run, float(result.fun), None, options)
     epochs.end(left)  # one that found no better weights
-    run.t = left().t
+    run.t, run.first_epoch = left().t, run.n_iter
 
 
 def _warn(message: str) -> None:

@@ -146,3 +146,9 @@ def test_the_gradient_of_the_loss_is_that_of_training():
     assert loss == expected_loss
     for name in expected:
         assert_array_equal(gradient[name], expected[name])
+
+
+def test_a_class_of_weight_zero_is_validated_on_but_not_trained_on():
+    clf = new({"yak": 0.0}, early_stopping=True, validation_fraction=0.25, batch_size=1).fit(X, LABELS)
+    assert_allclose(10 * np.array(clf.validation_scores_), np.round(10 * np.array(clf.validation_scores_)), atol=1e-9)
+    assert clf.t_ == 3 * (30 - 3)  # a quarter of the four yaks is held out

@@ -214,3 +214,12 @@ def test_no_workspace_is_pickled(Estimator):
     small = new(Estimator).fit(rng.normal(size=(40, 3, 2)), np.arange(40) % 3)
     large = new(Estimator).fit(rng.normal(size=(40, 300, 2)), np.arange(40) % 3)
     assert abs(len(pickle.dumps(large)) - len(pickle.dumps(small))) < 100
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), [(1, r"newer format .* Update skrnn\."), (-1, r"older format .* save it again\.")]
+)
+def test_another_format_is_not_read(change, message):
+    state = RNNClassifier(max_iter=1).fit([[0.0, 1.0], [1.0, 0.0]], [0, 1]).__getstate__()
+    with pytest.raises(ValueError, match=rf"This RNNClassifier was saved by skrnn .*, in another, {message}"):
+        RNNClassifier().__setstate__(state | {"_skrnn_format": state["_skrnn_format"] + change})

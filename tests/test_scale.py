@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.compose import TransformedTargetRegressor
+from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -71,6 +72,29 @@ def test_other_features_go_without_a_warning(Estimator, scale):
 
 
 @each_estimator
+def test_numbers_left_by_rounding_are_no_features(Estimator):
+    X, y = make_data()
+    X[:, :, 2] = 0.1
+    for scaler in (StandardScaler(), PCA()):
+        assert warnings_of(make_pipeline(PerStep(scaler), new(Estimator)).fit, X, y) == []
+    assert warnings_of(new(Estimator).fit, X * [30, 30, 1e-12], y) == []
+
+
+@each_estimator
+def test_a_feature_that_is_rarely_there_goes_without_a_warning(Estimator):
+    X, y = make_data()
+    X[:, :, 2] = 0
+    X[0, 0, 2] = 0.005
+    assert warnings_of(new(Estimator).fit, X, y) == []
+
+
+def test_numbers_that_may_be_token_ids_are_asked_about():
+    _, y = make_data()
+    (message,) = warnings_of(new(RNNClassifier).fit, np.arange(240.0).reshape(40, 6) * 3, y)
+    assert "If it is a token id, set embedding_dim." in message
+
+
+@each_estimator
 def test_the_remedy_is_one(Estimator):
     X, y = make_data()
     assert warnings_of(make_pipeline(PerStep(StandardScaler()), new(Estimator)).fit, X * [1, 5000, 1] + 200, y) == []
@@ -88,7 +112,9 @@ def test_targets_far_from_one_are_named(factor, named):
 def test_the_targets_of_counts_constants_and_no_weight_go_without_a_warning():
     X, y = make_data()
     assert warnings_of(new(RNNRegressor, loss="poisson").fit, X, y * 1000) == []
-    assert warnings_of(new(RNNRegressor).fit, X, np.full(40, 3.0)) == []
+    for constant in (3.0, 0.1, 1e6):
+        assert warnings_of(new(RNNRegressor).fit, X, np.full(40, constant)) == []
+    assert warnings_of(new(RNNRegressor).fit, X, np.column_stack([y, np.full(40, 1 / 3)])) == []
     target, weight = np.where(np.arange(40) < 3, 1e9, y), np.arange(40) >= 3
     assert warnings_of(new(RNNRegressor).fit, X, target, weight) == []
     X[:3] *= 1e9

@@ -240,6 +240,25 @@ def test_adaptive_divides_the_rate_by_5_where_the_loss_stops_improving(steps):
     assert reg.n_iter_ == 7
 
 
+@each_estimator
+@pytest.mark.parametrize("how", ["early", "whole", "another number of epochs"])
+def test_after_a_fit_the_cosine_of_partial_fit_begins_at_the_full_rate(Estimator, how, steps):
+    X, y = make_data()
+    estimator = new(Estimator, batch_size=40, learning_rate="cosine", max_iter=4)
+    if how == "early":
+        estimator.set_params(early_stopping=True, n_iter_no_change=1, max_iter=50, tol=10.0).fit(X, y)
+        assert 0 < estimator.n_iter_ < 10
+        estimator.set_params(early_stopping=False, max_iter=4)
+    else:
+        estimator.fit(X, y).set_params(max_iter=4 if how == "whole" else 3)
+    del steps[:]
+    epochs = estimator.max_iter
+    for _ in range(epochs + 1):
+        estimator.partial_fit(X, y)
+    expected = 0.005 * (1 + np.cos(np.pi * np.arange(epochs) / epochs))
+    assert_allclose([rate for rate, *_ in steps], [*expected, expected[0]], rtol=1e-12)
+
+
 def test_the_cosine_needs_no_warning_that_it_has_not_converged():
     X, y = make_data()
     assert not caught_in(new(RNNRegressor, learning_rate="cosine").fit, X, y)
