@@ -400,6 +400,86 @@ def test_missing_values_are_nan(library):
 
 
 @every_library
+@pytest.mark.parametrize("dtype", [bool, int, float])
+def test_missing_numbers_of_any_type_are_nan(library, dtype):
+    columns = {"id": [1, 1, 1], "t": [0, 1, 2], "v": [dtype(0), None, dtype(1)]}
+    frame = frame_of(library, columns)
+    if library == "pandas":
+        frame["w"] = frame["v"].astype({bool: "boolean", int: "Int64", float: "Float64"}[dtype])
+        frame["v"] = frame["v"].astype(object)
+    sequences, _ = from_long(frame, "id", "t")
+    expected = np.array([[0, np.nan, 1.0]] * (frame.shape[1] - 2)).T
+    assert_array_equal(sequences[0], expected, strict=True)
+    assert_array_equal(from_long(frame, "id", "t", "v")[0][0], expected[:, 0], strict=True)
+
+
+@every_library
+def test_objects_that_are_no_numbers_stay_as_they_are(library):
+    frame = frame_of(library, {"id": [1, 1], "t": [0, 1], "v": ["1", None]})
+    assert from_long(frame, "id", "t", "v")[0][0][0] == "1"
+    if library == "pandas":
+        frame["v"] = object_array([np.ones(2), np.ones(3)])
+        assert_same(from_long(frame, "id", "t", "v")[0][0], [np.ones(2), np.ones(3)])
+
+
+@pytest.mark.parametrize("form", [list, tuple, np.array, pd.Index, pd.Series])
+def test_names_of_columns_come_in_any_container(form):
+    frame = pd.DataFrame({"id": [1, 1], "t": [0, 1], "v": [1, 2], "w": [3, 4]})
+    assert_array_equal(from_long(frame, "id", "t", form(["v", "w"]))[0][0], [[1, 3], [2, 4]])
+
+
+def test_columns_of_pandas_may_be_numbered():
+    frame = pd.DataFrame([[7, 1, 2.0], [7, 0, 1.0]])
+    assert_array_equal(from_long(frame, 0, 1)[0][0], [[1], [2]])
+    assert_array_equal(from_long(frame, 0, 1, 2)[0][0], [1, 2])
+
+
+@every_library
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("id", "id"), "id_column and time_column must differ, got 'id' for both"),
+        (("who", "t"), "id_column has 'who', which is no column of frame: ['id', 't', 'v']"),
+        (("id", 1), "time_column has 1, which is no column of frame"),
+        (("id", "t", "w"), "value_columns has 'w', which is no column of frame"),
+        (("id", "t", ["v", 0]), "value_columns has 0, which is no column of frame"),
+        (("id", "t", 2), "value_columns has 2, which is no column of frame"),
+        (("id", "t", []), "There is no column of values"),
+    ],
+)
+def test_names_that_are_not_those_of_columns_are_refused(library, names, message):
+    frame = frame_of(library, {"id": [1, 1], "t": [0, 1], "v": [1.0, 2.0]})
+    with pytest.raises(ValueError, match=re.escape(message)):
+        from_long(frame, *names)
+
+
+def test_names_of_levels_are_refused():
+    frame = pd.DataFrame({"id": [1, 1], "t": [0, 1], "v": [1.0, 2.0]}).set_index(["id", "t"])
+    with pytest.raises(ValueError, match=r"'id', which is no column .* a level of the index; frame.reset_index\(\)"):
+        from_long(frame, "id", "t")
+
+
+@pytest.mark.parametrize("function", [lambda X: from_long(X, "id", "t"), from_nested], ids=["long", "nested"])
+def test_columns_of_the_same_name_are_refused(function):
+    with pytest.raises(ValueError, match=re.escape("names of the columns must differ, got ['id', 't', 'v', 'v']")):
+        function(pd.DataFrame([[1, 0, 2.0, 3.0]], columns=["id", "t", "v", "v"]))
+
+
+@pytest.mark.parametrize("column", ["id", "t"])
+def test_what_can_not_be_sorted_is_refused(column):
+    frame = pd.DataFrame({"id": [1, 1], "t": [0, 1], "v": [1.0, 2.0]} | {column: [1, "a"]})
+    with pytest.raises(TypeError, match="The ids, and the times, must be of one type that can be sorted: '<' not supported"):
+        from_long(frame, "id", "t")
+
+
+@pytest.mark.parametrize("function", [lambda X: from_long(X, "id", "t"), from_nested], ids=["long", "nested"])
+def test_lazy_frames_are_refused(function):
+    lazy = pytest.importorskip("polars").DataFrame({"id": [1], "t": [0], "v": [1.0]}).lazy()
+    with pytest.raises(TypeError, match="frame must be a pandas or polars DataFrame, got LazyFrame"):
+        function(lazy)
+
+
+@every_library
 def test_long_frames_need_a_column_of_values(library):
     with pytest.raises(ValueError, match="no column of values"):
         from_long(frame_of(library, {"id": [1], "t": [0]}), "id", "t")

@@ -51,6 +51,14 @@ def check_frames(frames: list[Any], *, numeric: bool) -> None:
         check_numbers(frame)
 
 
+def is_missing(x: Any) -> bool:
+    """Tell None, NaN, NaT and pandas' NA."""
+    is_itself = x == x
+    if isinstance(is_itself, bool | np.bool_):
+        return x is None or not is_itself
+    return type(x).__name__ == "NAType"  # NA == NA is NA, and arrays are compared to arrays
+
+
 def is_ragged(X: Any) -> bool:
     """Tell a list or 1-D object array of sequences from one array."""
     if not isinstance(X, list | tuple):
