@@ -199,12 +199,73 @@ def test_members_of_different_dtypes_are_padded_in_a_common_one():
 
 @pytest.mark.parametrize(
     ("dtype", "padding_value"),
-    [(np.int64, np.nan), (np.int64, 0.5), (np.uint8, 256), (np.uint8, -1), (bool, np.nan), ("U1", 0)],
+    [
+        (np.int64, np.nan),
+        (np.int64, None),
+        (np.int64, 0.5),
+        (np.uint8, 256),
+        (np.uint8, -1),
+        (bool, np.nan),
+        ("U1", 0),
+        ("U1", np.nan),
+        ("S1", "a"),
+        (np.float32, 1e300),
+        (np.float64, "a"),
+        ("M8[D]", 0.5),
+    ],
 )
 def test_what_the_dtype_can_not_hold_pads_nothing(dtype, padding_value):
-    X = [np.ones((2, 1)).astype(dtype), np.ones((1, 1)).astype(dtype)]
-    with pytest.raises(ValueError, match=f"padding_value={padding_value} is no value of .* Choose another one"):
-        to_padded(X, padding_value)
+    X = [np.ones((2, 1), int).astype(dtype), np.ones((1, 1), int).astype(dtype)]
+    for function in (lambda: to_padded(X, padding_value), lambda: from_padded(X[0][None], padding_value)):
+        with pytest.raises(ValueError, match=re.escape(f"padding_value={padding_value} is no value of ") + ".* Choose another"):
+            function()
+
+
+SHORT_AND_LONG = {
+    # name: (the two members, what to pad with)
+    "float32, rounded": ([np.ones(1, np.float32), np.ones(3, np.float32)], np.float64(0.1)),
+    "float32, Python's": ([np.ones(1, np.float32), np.ones(3, np.float32)], 0.1),
+    "float16, infinity": ([np.ones(1, np.float16), np.ones(3, np.float16)], -np.inf),
+    "float32, missing": ([np.ones(1, np.float32), np.ones(3, np.float32)], None),
+    "complex": ([np.ones(1, complex), np.ones(3, complex)], 2j),
+    "days, NaT": ([DAYS[:1], DAYS], np.datetime64("NaT")),
+    "days, NaT of pandas": ([DAYS[:1], DAYS], pd.NaT),
+    "days, NaN": ([DAYS[:1], DAYS], np.nan),
+    "days": ([DAYS[:1], DAYS], np.datetime64("1970-01-01")),
+    "differences, NaT": ([np.diff(DAYS), np.diff(DAYS).repeat(2)], np.timedelta64("NaT")),
+    "text, empty": ([np.array(["a"]), np.array(["b", "cd"])], ""),
+    "text, longer": ([np.array(["a"]), np.array(["b", "cd"])], "<pad>"),
+    "bytes": ([np.array([b"a"]), np.array([b"b", b"c"])], b""),
+    "objects, None": ([np.array([1], object), np.array(["a", 2.5], object)], None),
+    "objects, NaN": ([np.array([1], object), np.array(["a", 2.5], object)], np.nan),
+    "objects, NA": ([np.array([1], object), np.array(["a", 2.5], object)], pd.NA),
+    "objects, text": ([np.array([1], object), np.array([None, "a"], object)], ""),
+}
+
+
+@pytest.mark.parametrize("case", SHORT_AND_LONG)
+@pytest.mark.parametrize("padding", ["post", "pre"])
+def test_values_of_every_dtype_pad_and_are_removed(case, padding):
+    members, padding_value = SHORT_AND_LONG[case]
+    padded, _ = to_padded(members, padding_value, padding=padding)
+    assert padded.dtype.kind == members[0].dtype.kind
+    found = from_padded(padded, padding_value, padding=padding)
+    assert_same(found, [x[:, None] for x in members], strict=False)
+
+
+def test_missing_numbers_are_padding():
+    for missing in (None, np.nan, pd.NA):
+        X = np.array([[1.0, 2.0], [3.0, missing]], dtype=object)
+        assert_same(from_padded(X), [[[1], [2]], [[3]]], strict=False)
+        assert [len(x) for x in from_padded(X, 2)] == [1, 2]
+    frame = pd.DataFrame({"a": [1, 3], "b": [2, None]}, dtype="Int64")
+    assert [x.ravel().tolist() for x in from_padded(frame)] == [[1, 2], [3]]
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 2), (2, 0, 2), (2, 3, 0), (0, 3), (2, 0)])
+def test_from_padded_needs_sequences_steps_and_features(shape):
+    with pytest.raises(ValueError, match=re.escape(f"Found X of shape {shape}, while at least 1 sequence, time step")):
+        from_padded(np.ones(shape))
 
 
 @pytest.mark.parametrize(("X", "message"), [(np.ones(3), "dim 1"), (np.ones((1, 1, 1, 1)), "dim 4"), (MASKED, "masked array")])
@@ -397,6 +458,86 @@ def test_missing_levels_are_refused(level):
 def test_missing_values_are_nan(library):
     frame = frame_of(library, {"id": [1, 1], "t": [0, 1], "v": [None, 2.0], "w": [1, 2]})
     assert_array_equal(from_long(frame, "id", "t")[0][0], [[np.nan, 1], [2, 2]])
+
+
+@every_library
+@pytest.mark.parametrize("dtype", [bool, int, float])
+def test_missing_numbers_of_any_type_are_nan(library, dtype):
+    columns = {"id": [1, 1, 1], "t": [0, 1, 2], "v": [dtype(0), None, dtype(1)]}
+    frame = frame_of(library, columns)
+    if library == "pandas":
+        frame["w"] = frame["v"].astype({bool: "boolean", int: "Int64", float: "Float64"}[dtype])
+        frame["v"] = frame["v"].astype(object)
+    sequences, _ = from_long(frame, "id", "t")
+    expected = np.array([[0, np.nan, 1.0]] * (frame.shape[1] - 2)).T
+    assert_array_equal(sequences[0], expected, strict=True)
+    assert_array_equal(from_long(frame, "id", "t", "v")[0][0], expected[:, 0], strict=True)
+
+
+@every_library
+def test_objects_that_are_no_numbers_stay_as_they_are(library):
+    frame = frame_of(library, {"id": [1, 1], "t": [0, 1], "v": ["1", None]})
+    assert from_long(frame, "id", "t", "v")[0][0][0] == "1"
+    if library == "pandas":
+        frame["v"] = object_array([np.ones(2), np.ones(3)])
+        assert_same(from_long(frame, "id", "t", "v")[0][0], [np.ones(2), np.ones(3)])
+
+
+@pytest.mark.parametrize("form", [list, tuple, np.array, pd.Index, pd.Series])
+def test_names_of_columns_come_in_any_container(form):
+    frame = pd.DataFrame({"id": [1, 1], "t": [0, 1], "v": [1, 2], "w": [3, 4]})
+    assert_array_equal(from_long(frame, "id", "t", form(["v", "w"]))[0][0], [[1, 3], [2, 4]])
+
+
+def test_columns_of_pandas_may_be_numbered():
+    frame = pd.DataFrame([[7, 1, 2.0], [7, 0, 1.0]])
+    assert_array_equal(from_long(frame, 0, 1)[0][0], [[1], [2]])
+    assert_array_equal(from_long(frame, 0, 1, 2)[0][0], [1, 2])
+
+
+@every_library
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("id", "id"), "id_column and time_column must differ, got 'id' for both"),
+        (("who", "t"), "id_column has 'who', which is no column of frame: ['id', 't', 'v']"),
+        (("id", 1), "time_column has 1, which is no column of frame"),
+        (("id", "t", "w"), "value_columns has 'w', which is no column of frame"),
+        (("id", "t", ["v", 0]), "value_columns has 0, which is no column of frame"),
+        (("id", "t", 2), "value_columns has 2, which is no column of frame"),
+        (("id", "t", []), "There is no column of values"),
+    ],
+)
+def test_names_that_are_not_those_of_columns_are_refused(library, names, message):
+    frame = frame_of(library, {"id": [1, 1], "t": [0, 1], "v": [1.0, 2.0]})
+    with pytest.raises(ValueError, match=re.escape(message)):
+        from_long(frame, *names)
+
+
+def test_names_of_levels_are_refused():
+    frame = pd.DataFrame({"id": [1, 1], "t": [0, 1], "v": [1.0, 2.0]}).set_index(["id", "t"])
+    with pytest.raises(ValueError, match=r"'id', which is no column .* a level of the index; frame.reset_index\(\)"):
+        from_long(frame, "id", "t")
+
+
+@pytest.mark.parametrize("function", [lambda X: from_long(X, "id", "t"), from_nested], ids=["long", "nested"])
+def test_columns_of_the_same_name_are_refused(function):
+    with pytest.raises(ValueError, match=re.escape("names of the columns must differ, got ['id', 't', 'v', 'v']")):
+        function(pd.DataFrame([[1, 0, 2.0, 3.0]], columns=["id", "t", "v", "v"]))
+
+
+@pytest.mark.parametrize("column", ["id", "t"])
+def test_what_can_not_be_sorted_is_refused(column):
+    frame = pd.DataFrame({"id": [1, 1], "t": [0, 1], "v": [1.0, 2.0]} | {column: [1, "a"]})
+    with pytest.raises(TypeError, match="The ids, and the times, must be of one type that can be sorted: '<' not supported"):
+        from_long(frame, "id", "t")
+
+
+@pytest.mark.parametrize("function", [lambda X: from_long(X, "id", "t"), from_nested], ids=["long", "nested"])
+def test_lazy_frames_are_refused(function):
+    lazy = pytest.importorskip("polars").DataFrame({"id": [1], "t": [0], "v": [1.0]}).lazy()
+    with pytest.raises(TypeError, match="frame must be a pandas or polars DataFrame, got LazyFrame"):
+        function(lazy)
 
 
 @every_library

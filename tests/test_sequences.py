@@ -72,6 +72,16 @@ def test_steps_that_do_not_add_up_are_refused():
         split_steps(np.ones((5, 1)), np.array([2, 2]))
 
 
+@pytest.mark.parametrize("lengths", [[4, -1], [1.0, 2.0], [[1, 2]], 3], ids=str)
+def test_lengths_are_integers_from_zero(lengths):
+    with pytest.raises(ValueError, match="lengths must be one integer of at least 0 for each sequence, got"):
+        split_steps(np.ones((3, 1)), lengths)
+
+
+def test_lengths_may_be_a_list():
+    assert [len(x) for x in split_steps(np.ones((3, 1)), [2, 0, 1])] == [2, 0, 1]
+
+
 # ---------------------------------------------------------------- batches
 
 BATCHES = [[0, 1, 2, 3, 4], [2, 4, 0], [1, 3], [2]]
@@ -382,6 +392,42 @@ def test_names_of_columns_are_set_and_checked(module):
         check_sequences(estimator, DataFrame({"c": a, "b": b}), reset=False)
 
 
+@pytest.mark.parametrize("module", ["pandas", "polars"])
+@pytest.mark.parametrize("form", [list, object_array])
+def test_names_of_columns_of_separate_frames_are_set_and_checked(module, form):
+    frame = pytest.importorskip(module).DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]})
+    estimator, X = BaseEstimator(), form([frame, frame[:1]])
+    assert_array_equal(check_sequences(estimator, X, reset=True).values, [[1, 3], [2, 4], [1, 3]])
+    assert_array_equal(estimator.feature_names_in_, ["a", "b"])
+    assert estimator.n_features_in_ == 2
+    check_sequences(estimator, X, reset=False)
+    for columns in (["b", "a"], ["a"]):
+        with pytest.raises(ValueError, match="feature names should match"):
+            check_sequences(estimator, form([frame[columns]] * 2), reset=False)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("form", [np.array, list, lambda X: [frames(X)[0], X[1]]], ids=["3-D", "arrays", "one frame"])
+def test_without_names_scikit_learn_warns(form, dtype):
+    estimator, X = BaseEstimator(), CUBE[:, :, :2].astype(dtype).copy()
+    check_sequences(estimator, frames(X), reset=True)
+    with pytest.warns(UserWarning, match="X does not have valid feature names"):
+        check_sequences(estimator, form(X), reset=False, dtype=np.float64)
+
+
+def test_a_new_fit_forgets_the_names():
+    estimator = BaseEstimator()
+    check_sequences(estimator, frames(RAGGED), reset=True)
+    check_sequences(estimator, RAGGED, reset=True)
+    assert not hasattr(estimator, "feature_names_in_")
+
+
+def test_numbered_columns_are_no_names():
+    estimator = BaseEstimator()
+    check_sequences(estimator, [pd.DataFrame(x) for x in RAGGED], reset=True)
+    assert not hasattr(estimator, "feature_names_in_")
+
+
 # ---------------------------------------------------------------- what is no sequence of numbers
 
 DAYS = np.array(["2024-01-01", "2024-01-02"], dtype="datetime64[D]")
@@ -437,7 +483,20 @@ REJECTED = {
     "times, frame": (pd.DataFrame({"a": DAYS, "b": [1.0, 2.0]}), TypeError, "X holds values of type datetime64"),
     "times, frames": ([pd.DataFrame({"a": DAYS})], TypeError, "X holds values of type datetime64"),
     "text": (np.array([["1", "2"]]), TypeError, "X holds values of type <U1"),
-    "text, list": (["a", "b"], ValueError, "could not convert string to float"),
+    "text, list": (["a", "b"], TypeError, "X holds values of type <U1"),
+    "text, nested lists": ([["1", "2"], ["3", "4"]], TypeError, "X holds values of type <U1"),
+    "text, mixed list": ([[1.0, "2"]], TypeError, "X holds values of type <U"),
+    "text, uneven lists": ([["1"], ["2", "3"]], TypeError, "X holds values of type <U1"),
+    "text, objects": (np.array([["1", 2.0]], dtype=object), TypeError, "X holds values of type str"),
+    "text, 3-D objects": (np.array([[["1"], [2.0]]], dtype=object), TypeError, "X holds values of type str"),
+    "text, object members": ([np.array([1.0, "2"], dtype=object)], TypeError, "X holds values of type str"),
+    "bytes, objects": (np.array([[b"1"]], dtype=object), TypeError, "X holds values of type bytes"),
+    "text, frame": (pd.DataFrame({"a": ["1", "2"], "b": [1.0, 2.0]}), TypeError, "X holds values of type str"),
+    "text, object frame": (pd.DataFrame({"a": ["1", "2"]}, dtype=object), TypeError, "X holds values of type str"),
+    "categories of text": (pd.DataFrame({"a": ["1", "2"]}, dtype="category"), TypeError, "X holds values of type str"),
+    "categories of times": (pd.DataFrame({"a": DAYS}, dtype="category"), TypeError, "X holds values of type datetime64"),
+    "text, frames": ([pd.DataFrame({"a": ["1"], "b": [1.0]})] * 2, TypeError, "X holds values of type str"),
+    "categories, frames": ([pd.DataFrame({"a": ["1"]}, dtype="category")], TypeError, "X holds values of type str"),
     "text, member": ([np.ones(2), np.array(["a"])], TypeError, "X holds values of type <U"),
     "text, series": (pd.Series(["a", "b"]), ValueError, "X[0] of type str"),
     "bytes": (np.array([[b"1"]]), TypeError, "X holds values of type |S1"),
@@ -459,12 +518,32 @@ def test_sparse_3d_array_is_rejected():
         check(sparse.coo_array(CUBE))
 
 
-def test_polars_times_are_rejected():
+@pytest.mark.parametrize(
+    ("values", "dtype"), [(DAYS, "Date"), (["1", "2"], "String"), (["1", "2"], "Categorical"), ([[1.0], [2.0]], "List")]
+)
+def test_columns_of_polars_that_are_not_numbers_are_rejected(values, dtype):
     pl = pytest.importorskip("polars")
-    frame = pl.DataFrame({"a": pl.Series(DAYS), "b": [1.0, 2.0]})
+    frame = pl.DataFrame({"a": pl.Series(values, dtype=getattr(pl, dtype)), "b": [1.0, 2.0]})
     for X in [frame, [frame]]:
-        with pytest.raises(TypeError, match="X holds values of type Date"):
+        with pytest.raises(TypeError, match=f"X holds values of type {dtype}"):
             check(X)
+
+
+def test_enums_of_polars_are_rejected():
+    pl = pytest.importorskip("polars")
+    with pytest.raises(TypeError, match="X holds values of type Enum"):
+        check(pl.DataFrame({"a": pl.Series(["1", "2"], dtype=pl.Enum(["1", "2"]))}))
+
+
+@pytest.mark.parametrize("module", ["pandas", "polars"])
+def test_columns_of_numbers_and_booleans_are_taken(module):
+    frame = pytest.importorskip(module).DataFrame({"a": [1, 2], "b": [True, False], "c": [0.5, 1.5]})
+    for X in [frame, [frame]]:
+        assert_array_equal(check(X).values.ravel(), [1, 1, 0.5, 2, 0, 1.5])
+
+
+def test_categories_of_numbers_are_taken():
+    assert_array_equal(check(pd.DataFrame({"a": [1, 2]}, dtype="category")).values, [[1], [2]])
 
 
 def test_columns_must_be_a_multiple_of_n_features_per_step():

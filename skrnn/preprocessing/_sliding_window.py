@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -37,6 +38,9 @@ class SlidingWindow(OneToOneFeatureMixin, SequenceTransformer, BaseEstimator):  
 
     Attributes
     ----------
+    width_ : int
+        The ``width`` at the time of ``fit``, which ``transform`` keeps to.
+
     last_rows_ : ndarray of shape (n_remembered, n_features)
         The last ``width - 1`` rows given to ``fit``, or fewer if there were fewer; none with ``follows_fit=False``.
 
@@ -53,7 +57,8 @@ class SlidingWindow(OneToOneFeatureMixin, SequenceTransformer, BaseEstimator):  
 
     Notes
     -----
-    Windows are read-only views of one copy of the rows, which overlap. Nothing is learned but the last rows, if asked for:
+    Windows are read-only views of one copy of the rows, which overlap. Sparse rows, of a ``OneHotEncoder`` for instance, become
+    dense. Nothing is learned but the last rows, if asked for:
     windows of ``transform`` never depend on later rows. What is learned from the rows, such as a scale, belongs before this
     step in a pipeline, and is then learned from the training rows of each split.
 
@@ -93,7 +98,7 @@ class SlidingWindow(OneToOneFeatureMixin, SequenceTransformer, BaseEstimator):  
 
         Parameters
         ----------
-        X : array-like or frame of shape (n_rows, n_features)
+        X : array-like, frame or sparse matrix of shape (n_rows, n_features)
             Rows in time, from the first to the last.
         y : object, default=None
             Ignored.
@@ -112,7 +117,7 @@ class SlidingWindow(OneToOneFeatureMixin, SequenceTransformer, BaseEstimator):  
 
         Parameters
         ----------
-        X : array-like or frame of shape (n_rows, n_features)
+        X : array-like, frame or sparse matrix of shape (n_rows, n_features)
             Rows in time, from the first to the last.
         y : object, default=None
             Ignored.
@@ -130,7 +135,7 @@ class SlidingWindow(OneToOneFeatureMixin, SequenceTransformer, BaseEstimator):  
 
         Parameters
         ----------
-        X : array-like or frame of shape (n_rows, n_features)
+        X : array-like, frame or sparse matrix of shape (n_rows, n_features)
             Rows in time, from the first to the last; with ``follows_fit=True``, those that follow the rows given to ``fit``.
 
         Returns
@@ -146,12 +151,14 @@ class SlidingWindow(OneToOneFeatureMixin, SequenceTransformer, BaseEstimator):  
     def _check(self, X: Any, *, reset: bool) -> NDArray[Any]:
         if np.ma.is_masked(X):
             raise ValueError("X is a masked array with masked values. Fill them, with NaN for instance, and impute them.")
-        rows: NDArray[Any] = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
+        X = validate_data(self, X, reset=reset, accept_sparse=True, dtype="numeric", ensure_all_finite=False)
+        rows: NDArray[Any] = X.toarray() if issparse(X) else X
         return rows
 
     def _fit(self, X: Any) -> NDArray[Any]:
         rows = self._check(X, reset=True)
-        n_remembered = min(self.width - 1, len(rows)) if self.follows_fit else 0
+        self.width_ = self.width
+        n_remembered = min(self.width_ - 1, len(rows)) if self.follows_fit else 0
         self.last_rows_ = rows[len(rows) - n_remembered :].copy()
         return rows
 
@@ -159,19 +166,20 @@ class SlidingWindow(OneToOneFeatureMixin, SequenceTransformer, BaseEstimator):  
         """One window for each of the rows, which may begin in the earlier ones."""
         if self.padding == "edge":
             first = np.concatenate([earlier, rows[:1]])[:1]
-            earlier = np.concatenate([np.repeat(first, self.width - 1 - len(earlier), axis=0), earlier])
+            earlier = np.concatenate([np.repeat(first, self.width_ - 1 - len(earlier), axis=0), earlier])
         n_windows, rows = len(rows), np.concatenate([earlier, rows])
         rows.flags.writeable = False  # windows overlap, so writing into one would change others
         if self.padding == "edge":
-            return sliding_window_view(rows, self.width, axis=0).transpose(0, 2, 1)
+            return sliding_window_view(rows, self.width_, axis=0).transpose(0, 2, 1)
         windows = np.empty(n_windows, dtype=object)
         for i, stop in enumerate(range(len(earlier) + 1, len(rows) + 1)):
-            windows[i] = rows[max(stop - self.width, 0) : stop]
+            windows[i] = rows[max(stop - self.width_, 0) : stop]
         return windows
 
     def __sklearn_tags__(self) -> Any:
-        """Say that NaN passes, and which dtypes are kept."""
+        """Say that NaN and sparse rows pass, and which dtypes are kept."""
         tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"] if self.padding == "edge" else []  # object arrays
         return tags

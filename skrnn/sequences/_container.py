@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ._kinds import as_array, check_kind
 
@@ -76,13 +76,14 @@ class Sequences:
         return Sequences(values, self.lengths[index], ragged=self.ragged, flat=self.flat, dtype=self.dtype)
 
 
-def split_steps(values: NDArray[Any], lengths: NDArray[np.integer]) -> NDArray[np.object_]:
+def split_steps(values: NDArray[Any], lengths: ArrayLike) -> NDArray[np.object_]:
     """Cut sequences that are stored one after the other into an object array of separate ones.
 
     Parameters
     ----------
     values : ndarray of shape (sum(lengths), n_features)
-    lengths : ndarray of shape (n_sequences,)
+    lengths : array-like of int of shape (n_sequences,)
+        From 0.
 
     Returns
     -------
@@ -92,8 +93,11 @@ def split_steps(values: NDArray[Any], lengths: NDArray[np.integer]) -> NDArray[n
     Raises
     ------
     ValueError
-        If the lengths do not add up to the number of steps.
+        If the lengths are no integers from 0, or do not add up to the number of steps.
     """
+    lengths = np.asarray(lengths)
+    if lengths.ndim != 1 or (lengths.size > 0 and (lengths.dtype.kind not in "iu" or lengths.min() < 0)):
+        raise ValueError(f"lengths must be one integer of at least 0 for each sequence, got {lengths}.")
     stops = np.cumsum(lengths)
     if len(values) != lengths.sum():
         raise ValueError(f"There are {len(values)} steps, but lengths add up to {lengths.sum()}.")

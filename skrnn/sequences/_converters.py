@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._container import as_object_array
-from ._kinds import as_array, check_kind, is_ragged, members_of
+from ._kinds import as_array, check_kind, is_missing, is_ragged, members_of
 
 
 class Packed(NamedTuple):
@@ -31,16 +31,17 @@ class Packed(NamedTuple):
 
 
 def from_padded(
-    X: ArrayLike, padding_value: float = np.nan, *, lengths: ArrayLike | None = None, padding: str = "post"
+    X: ArrayLike, padding_value: Any = np.nan, *, lengths: ArrayLike | None = None, padding: str = "post"
 ) -> NDArray[np.object_]:
     """Remove the padding of sequences, as in tslearn's data sets, from Keras' ``pad_sequences``, or of known lengths.
 
     Parameters
     ----------
     X : array-like of shape (n_sequences, n_timesteps, n_features) or (n_sequences, n_timesteps)
-    padding_value : float, default=nan
-        A step is padding if all its features are equal to this value and no other step follows (with ``padding="pre"``:
-        precedes). What looks like padding elsewhere stays.
+    padding_value : float, str or datetime64, default=nan
+        A step is padding if all its features are equal to this value, rounded to the dtype of ``X``, and no other step
+        follows (with ``padding="pre"``: precedes). What looks like padding elsewhere stays. NaN stands for every missing
+        value: NaT, and None and pandas' NA among objects.
     lengths : array-like of int of shape (n_sequences,), default=None
         The number of steps of each sequence, from 1 to ``n_timesteps``, if it is known: what
         ``torch.nn.utils.rnn.pad_packed_sequence(..., batch_first=True)`` returns beside ``X``. ``padding_value`` is then not
@@ -56,7 +57,7 @@ def from_padded(
     Raises
     ------
     ValueError
-        If ``X`` is neither 2-D nor 3-D, or ``lengths`` do not go with it.
+        If ``X`` is neither 2-D nor 3-D, is empty, or its dtype can't hold ``padding_value``; or ``lengths`` do not go with it.
 
     See Also
     --------
@@ -80,12 +81,13 @@ def from_padded(
     if array.ndim not in (2, 3):
         raise ValueError(f"Found X with dim {array.ndim}, while (n_sequences, n_timesteps, n_features) is required.")
     n_sequences, n_steps = array.shape[:2]
+    if array.size == 0:
+        raise ValueError(f"Found X of shape {array.shape}, while at least 1 sequence, time step and feature are required.")
     array = array.reshape(n_sequences, n_steps, -1)
     if lengths is not None:
         n_kept = _check_lengths(lengths, n_sequences, n_steps)
     else:
-        is_padding = np.isnan(array) if np.isnan(padding_value) else array == padding_value
-        is_step = ~is_padding.all(axis=2)
+        is_step: NDArray[Any] = np.any(~_equals(array, _padding_of(array.dtype, padding_value)), axis=2)
         if padding == "pre":
             is_step = is_step[:, ::-1]
         n_kept = np.max(is_step * np.arange(1, n_steps + 1), axis=1, initial=0)
@@ -93,13 +95,14 @@ def from_padded(
     return as_object_array([x[a : a + n] for x, a, n in zip(array, first.tolist(), n_kept.tolist(), strict=True)])
 
 
-def to_padded(X: Any, padding_value: float = np.nan, *, padding: str = "post") -> tuple[NDArray[Any], NDArray[np.intp]]:
+def to_padded(X: Any, padding_value: Any = np.nan, *, padding: str = "post") -> tuple[NDArray[Any], NDArray[np.intp]]:
     """Pad sequences to the length of the longest, for tslearn, Keras or ``torch.nn.utils.rnn.pack_padded_sequence``.
 
     Parameters
     ----------
     X : ndarray of shape (n_sequences, n_timesteps, n_features), or list or object array of (n_timesteps_i, n_features) arrays
-    padding_value : float, default=nan
+    padding_value : float, str or datetime64, default=nan
+        Is rounded to the dtype of ``X``; NaN is NaT among times.
     padding : {"post", "pre"}, default="post"
         Pad at the end, or at the beginning?
 
@@ -113,7 +116,7 @@ def to_padded(X: Any, padding_value: float = np.nan, *, padding: str = "post") -
     Raises
     ------
     ValueError
-        If ``X`` is no data set of sequences, or its dtype can't hold ``padding_value``: integers have no NaN.
+        If ``X`` is no data set of sequences, or its dtype can't hold ``padding_value``: integers and text have no NaN.
 
     See Also
     --------
@@ -136,12 +139,9 @@ def to_padded(X: Any, padding_value: float = np.nan, *, padding: str = "post") -
     if not is_ragged(X):
         return np.asarray(X), lengths
     dtype = np.result_type(*{x.dtype for x in members})
-    with np.errstate(invalid="ignore"):
-        if dtype.kind not in "fcO" and np.asarray(padding_value).astype(dtype) != padding_value:
-            raise ValueError(
-                f"padding_value={padding_value} is no value of {dtype}, which X holds. Choose another one, or make X floats."
-            )
-    padded = np.full((len(members), int(lengths.max()), members[0].shape[1]), padding_value, dtype=dtype)
+    value = _padding_of(dtype, padding_value)
+    dtype = np.result_type(dtype, value)  # text may be longer than that of X
+    padded = np.full((len(members), int(lengths.max()), members[0].shape[1]), value, dtype=dtype)
     for row, x in zip(padded, members, strict=True):
         row[slice(len(row) - len(x), None) if padding == "pre" else slice(len(x))] = x
     return padded, lengths
@@ -326,6 +326,43 @@ def to_packed(X: Any) -> Packed:
 def _check_padding(padding: str) -> None:
     if padding not in ("post", "pre"):
         raise ValueError(f"padding must be 'post' (at the end) or 'pre' (at the beginning), got {padding!r}.")
+
+
+def _padding_of(dtype: np.dtype[Any], padding_value: Any) -> NDArray[Any]:
+    """Make an array (dim 0) of the value in the dtype, which must have it: floats, but for rounding."""
+    value, kind = np.empty((), dtype), dtype.kind
+    if kind == "O":
+        value[()] = padding_value
+        return value
+    if kind in "fcmM" and is_missing(padding_value):
+        return np.array("NaT" if kind in "mM" else np.nan, dtype)
+    if kind in "US":
+        value = np.asarray(padding_value)  # of any length
+        is_held = value.dtype.kind == kind
+    else:
+        try:
+            with np.errstate(invalid="ignore", over="ignore"):
+                value = np.asarray(padding_value).astype(dtype)
+                is_held = bool(np.isfinite(value) == np.isfinite(padding_value) if kind in "fc" else value == padding_value)
+        except (TypeError, ValueError):
+            is_held = False
+    if not is_held:
+        raise ValueError(
+            f"padding_value={padding_value} is no value of {dtype}, which X holds. Choose another one, or another dtype of X."
+        )
+    return value
+
+
+def _equals(array: NDArray[Any], value: NDArray[Any]) -> NDArray[Any]:
+    """Compare to one value (dim 0), where all missing values are the same."""
+    if array.dtype != object:
+        return np.asarray(array != array if is_missing(value[()]) else array == value)
+    missing = np.array([is_missing(x) for x in array.flat], dtype=bool).reshape(array.shape)
+    if is_missing(value[()]):
+        return missing
+    equal = np.zeros(array.shape, dtype=bool)
+    equal[~missing] = array[~missing] == value[()]
+    return equal
 
 
 def _check_lengths(lengths: ArrayLike, n_sequences: int, n_steps: int) -> NDArray[np.integer]:

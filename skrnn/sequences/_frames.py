@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._container import as_object_array, concatenate_steps, split_steps
-from ._kinds import as_array, members_of
+from ._kinds import as_array, is_missing, members_of
 
 
 def from_long(
@@ -36,17 +37,18 @@ def from_long(
     Returns
     -------
     sequences : ndarray of shape (n_sequences,) and dtype object
-        Member ``i`` has shape ``(n_timesteps_i, n_features)``, or ``(n_timesteps_i,)`` for a single name. Missing values are
-        NaN.
+        Member ``i`` has shape ``(n_timesteps_i, n_features)``, or ``(n_timesteps_i,)`` for a single name. Missing numbers and
+        booleans are NaN.
     ids : ndarray of shape (n_sequences,)
         The id of each sequence, sorted; a Series ``y`` with the ids as its index is brought to this order by ``y.loc[ids]``.
 
     Raises
     ------
     TypeError
-        If ``frame`` is no frame.
+        If ``frame`` is no frame, or ids or times are of types that can't be sorted.
     ValueError
-        Where an id or a time is missing, or no column of values is left, or without names and without a MultiIndex.
+        Where an id or a time is missing, a name is that of no column or of two, or no column of values is left, or without
+        names and without a MultiIndex.
 
     See Also
     --------
@@ -70,14 +72,17 @@ def from_long(
     ids, times = _ids_and_times(frame, id_column, time_column)
     if value_columns is None:
         value_columns = [name for name in frame.columns if name not in (id_column, time_column)]
-    if not value_columns:
+    is_single = np.ndim(value_columns) == 0
+    names = [value_columns] if is_single else list(value_columns)
+    if not names:
         raise ValueError("There is no column of values besides id_column and time_column.")
-    unique, which = np.unique(ids, return_inverse=True)
-    order = np.lexsort((times, which))
-    if isinstance(value_columns, str):
-        values = np.asarray(frame[value_columns])
-    else:
-        values = np.column_stack([np.asarray(frame[name]) for name in value_columns])
+    try:
+        unique, which = np.unique(ids, return_inverse=True)
+        order = np.lexsort((times, which))
+    except TypeError as error:
+        raise TypeError(f"The ids, and the times, must be of one type that can be sorted: {error}") from error
+    columns = [_with_nan(_column(frame, name, "value_columns")) for name in names]
+    values = columns[0] if is_single else np.column_stack(columns)
     return split_steps(values[order], np.bincount(which)), unique
 
 
@@ -165,7 +170,7 @@ def from_nested(frame: Any) -> NDArray[np.object_]:
     TypeError
         If ``frame`` is no frame.
     ValueError
-        If a cell holds a single value instead of a series, or cells of a row do not go together.
+        If a cell holds a single value instead of a series, cells of a row do not go together, or two columns have one name.
 
     See Also
     --------
@@ -251,8 +256,32 @@ def to_nested(X: Any, columns: Sequence[str] | None = None) -> Any:
 
 
 def _check_frame(frame: Any) -> None:
-    if not hasattr(frame, "columns"):
+    if not (hasattr(frame, "shape") and hasattr(frame, "columns")):  # a LazyFrame of polars has no shape yet
         raise TypeError(f"frame must be a pandas or polars DataFrame, got {type(frame).__name__}.")
+    names = list(frame.columns)
+    if len(set(names)) < len(names):
+        raise ValueError(f"The names of the columns must differ, got {names}.")
+
+
+def _column(frame: Any, name: Any, parameter: str) -> Any:
+    """Get a column, but no row, nor a level of the index."""
+    names = list(frame.columns)
+    if name in names:
+        return frame[name]
+    is_level = name in getattr(getattr(frame, "index", None), "names", ())
+    advice = " It is a level of the index; frame.reset_index() makes columns of the levels." if is_level else ""
+    raise ValueError(f"{parameter} has {name!r}, which is no column of frame: {names}.{advice}")
+
+
+def _with_nan(column: Any) -> NDArray[Any]:
+    """Make floats of objects that are numbers or booleans, of which some are missing."""
+    array = np.asarray(column)
+    if array.dtype != object:
+        return array
+    missing = np.array([is_missing(x) for x in array], dtype=bool)
+    if not missing.any() or not all(isinstance(x, Real | np.bool_) for x in array[~missing]):
+        return array
+    return np.where(missing, np.nan, array).astype(float)
 
 
 def _ids_and_times(frame: Any, id_column: str | None, time_column: str | None) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -264,8 +293,13 @@ def _ids_and_times(frame: Any, id_column: str | None, time_column: str | None) -
         keys = {f"Level {level} of the index": index.get_level_values(level).to_series() for level in (0, 1)}
     elif id_column is None or time_column is None:
         raise ValueError(f"id_column and time_column go together, got id_column={id_column!r}, time_column={time_column!r}.")
+    elif id_column == time_column:
+        raise ValueError(f"id_column and time_column must differ, got {id_column!r} for both.")
     else:
-        keys = {f"Column {name!r}": frame[name] for name in (id_column, time_column)}
+        keys = {
+            f"Column {name!r}": _column(frame, name, parameter)
+            for parameter, name in {"id_column": id_column, "time_column": time_column}.items()
+        }
     for name, key in keys.items():
         array, is_missing = np.asarray(key), np.asarray(key.isna() if hasattr(key, "isna") else key.is_null())
         if is_missing.any() or (array.dtype.kind == "f" and np.isnan(array).any()):  # in polars, NaN is not missing

@@ -27,10 +27,19 @@ def check_kind(x: Any, name: str) -> None:
 
 def check_numbers(X: Any) -> None:
     """Raise for an array or frame of times, text or records."""
-    for dtype in set(getattr(X, "dtypes", ())) if hasattr(X, "columns") else {getattr(X, "dtype", None)}:
-        is_temporal = getattr(dtype, "is_temporal", bool)  # polars
-        if getattr(dtype, "kind", None) in NOT_NUMBERS or is_temporal():
-            raise TypeError(f"X holds values of type {dtype}, which are not numbers. Encode them as numbers or leave them out.")
+    dtypes = set(X.dtypes) if hasattr(X, "columns") else {getattr(X, "dtype", None)}
+    found: list[Any] = [x for x in dtypes if getattr(x, "kind", None) in NOT_NUMBERS or not _is_number_of_polars(x)]
+    if not found and any(getattr(dtype, "kind", None) == "O" for dtype in dtypes):  # objects, and categories and text of pandas
+        array = np.asarray(X)
+        texts = [type(x).__name__ for x in array.flat if isinstance(x, str | bytes)]
+        found = [array.dtype] if array.dtype.kind in NOT_NUMBERS else texts
+    if found:
+        raise TypeError(f"X holds values of type {found[0]}, which are not numbers. Encode them as numbers or leave them out.")
+
+
+def _is_number_of_polars(dtype: Any) -> bool:
+    """Tell dtypes of numbers from others; those of other libraries all pass."""
+    return not hasattr(dtype, "is_numeric") or dtype.is_numeric() or str(dtype) in ("Boolean", "Null")
 
 
 def check_frames(frames: list[Any], *, numeric: bool) -> None:
@@ -40,6 +49,14 @@ def check_frames(frames: list[Any], *, numeric: bool) -> None:
         raise ValueError(f"The frames in X must have the same columns in the same order, got {list(columns)[:2]}.")
     for frame in frames if numeric else ():
         check_numbers(frame)
+
+
+def is_missing(x: Any) -> bool:
+    """Tell None, NaN, NaT and pandas' NA."""
+    is_itself = x == x
+    if isinstance(is_itself, bool | np.bool_):
+        return x is None or not is_itself
+    return type(x).__name__ == "NAType"  # NA == NA is NA, and arrays are compared to arrays
 
 
 def is_ragged(X: Any) -> bool:

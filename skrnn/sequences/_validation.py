@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-from sklearn.utils.validation import check_consistent_length, validate_data
+from sklearn.utils.validation import check_array, check_consistent_length, validate_data
 
 from ._container import Sequences, concatenate_steps
 from ._kinds import as_members, check_frames, check_kind, check_numbers, has_axis, is_ragged
@@ -49,9 +49,11 @@ def check_sequences(
     Raises
     ------
     ValueError, TypeError
-        Where ``X`` holds anything but finite real numbers, has no sequence, step or feature, or the wrong number of features.
+        Where ``X`` holds anything but finite real numbers, has no sequence, step or feature, or the wrong number or names of
+        features.
     """
-    if not reset and is_ready(X, dtype) and X.ndim == 3 and X.shape[2] == getattr(estimator, "n_features_in_", None):
+    is_nameless = not reset and not hasattr(estimator, "feature_names_in_")
+    if is_nameless and is_ready(X, dtype) and X.ndim == 3 and X.shape[2] == getattr(estimator, "n_features_in_", None):
         return Sequences(*_stack_array(X))
     if hasattr(X, "__array__") and not hasattr(X, "shape"):
         X = np.asarray(X)
@@ -60,15 +62,28 @@ def check_sequences(
     if ndim > 3:
         raise ValueError(f"Found array with dim {ndim}, while dim <= 3 is required: (n_sequences, n_timesteps, n_features).")
     lengths: NDArray[np.intp] | int | None = None
+    named = None  # a frame that has the names of the columns of all sequences
     if ragged:
-        check_frames([x for x in X if hasattr(x, "columns")], numeric=dtype is not None)
+        frames = [x for x in X if hasattr(x, "columns")]
+        check_frames(frames, numeric=dtype is not None)
+        named = frames[0] if frames and len(frames) == len(X) else None
         X, lengths = _stack_members(X)
     elif ndim == 3:
         X, lengths = _stack_array(np.asarray(X))
+    elif isinstance(X, list | tuple):
+        X = np.asarray(X)
     if dtype is not None:
         check_numbers(X)
-    dtype = list(dtype) if isinstance(dtype, tuple) else dtype
-    values = validate_data(estimator, X, reset=reset, dtype=dtype, order="C", ensure_all_finite=ensure_all_finite)
+    options = {
+        "dtype": list(dtype) if isinstance(dtype, tuple) else dtype,
+        "order": "C",
+        "ensure_all_finite": ensure_all_finite,
+    }
+    if named is None:
+        values = validate_data(estimator, X, reset=reset, **options)
+    else:
+        values = check_array(X, input_name="X", estimator=estimator, **options)
+        validate_data(estimator, named, reset=reset, skip_check_array=True)
     if lengths is None:
         return _unflatten(values, n_features_per_step)
     return Sequences(values, lengths, ragged=ragged)

@@ -7,11 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, TimeSeriesSplit, cross_val_predict, cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import (
     check_dataframe_column_names_consistency,
@@ -310,6 +312,39 @@ def test_wrong_number_of_features():
         SlidingWindow(3).fit(ROWS).transform(ROWS[:, :1])
 
 
+@each_padding
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+@pytest.mark.parametrize("container", [sparse.csr_array, sparse.csc_matrix, sparse.coo_array])
+def test_sparse_rows_make_the_windows_of_dense_ones(padding, dtype, container):
+    rows = np.eye(6, 3).astype(dtype)
+    window = SlidingWindow(3, padding=padding, follows_fit=True)
+    assert_same(window.fit_transform(container(rows)), list(window.fit_transform(rows)))
+    expected = list(window.transform(rows))
+    assert_same(window.transform(container(rows)), expected)
+    assert_same(window.fit(container(rows)).transform(rows), expected)
+
+
+@pytest.mark.parametrize("n_days", [2, 20], ids=["dense", "sparse"])
+def test_categories_are_encoded_before_the_windows(n_days):
+    """Whether the output of a ``ColumnTransformer`` is sparse depends on how many categories there are."""
+    frame = pd.DataFrame({"load": np.arange(40.0), "day": np.arange(40) % n_days})
+    encoder = ColumnTransformer([("day", OneHotEncoder(handle_unknown="ignore"), ["day"])], remainder="passthrough")
+    assert sparse.issparse(encoder.fit_transform(frame)) == (n_days == 20)
+    model = make_pipeline(encoder, SlidingWindow(3, follows_fit=True), new()).fit(frame, frame["load"])
+    assert model.predict(frame).shape == (40,)
+
+
+@each_padding
+@pytest.mark.parametrize("follows_fit", [False, True])
+@pytest.mark.parametrize("width", [2, 9])
+def test_a_width_that_is_set_later_waits_for_the_next_fit(padding, follows_fit, width):
+    window = SlidingWindow(6, padding=padding, follows_fit=follows_fit).fit(ROWS)
+    expected = list(window.transform(ROWS))
+    assert_same(window.set_params(width=width).transform(ROWS), expected)
+    assert window.width_ == 6
+    assert len(window.fit_transform(ROWS)[-1]) == width
+
+
 @pytest.mark.parametrize("width", [0, -1, 2.0, None])
 def test_width_is_a_number_of_rows(width):
     with pytest.raises(ValueError, match="'width' parameter of SlidingWindow must be an int"):
@@ -345,7 +380,7 @@ def test_tags(padding):
     tags = get_tags(SlidingWindow(3, padding=padding))
     assert tags.input_tags.allow_nan
     assert tags.input_tags.two_d_array
-    assert not tags.input_tags.sparse
+    assert tags.input_tags.sparse
     assert not tags.target_tags.required
     assert tags.transformer_tags.preserves_dtype == (["float64", "float32"] if padding == "edge" else [])
 
