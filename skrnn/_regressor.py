@@ -205,7 +205,7 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
         Number of columns of 2-D input, of features per step otherwise.
 
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the columns, where the input was a frame with string names.
+        Names of the columns, where the input was a frame with string names, or separate frames.
 
     n_outputs_ : int
         Number of raw predictions of the readout.

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-#: root mean squares of a feature, and standard deviations of a target, that go without a warning
+#: root mean squares of a feature that go without a warning
 LEAST, LARGEST = 0.01, 100.0
+#: and standard deviations of a target, which matter more: the readout has to learn them at the rate of all other weights
+LEAST_TARGET, LARGEST_TARGET = 0.05, 20.0
 #: and how many times as large as another one a feature may be, if it is larger than this
 LARGEST_RATIO, LARGE = 1000.0, 10.0
 #: what is so much smaller than other numbers comes from rounding
@@ -46,8 +48,8 @@ def warn_of_targets(y: NDArray[Any], weight: NDArray[Any]) -> None:
     with np.errstate(over="ignore", invalid="ignore"):
         spread = np.std(y, axis=1, dtype=np.float64)
         known = spread[spread > NEGLIGIBLE * np.abs(y).max(axis=1)]
-    if len(known) and not (known.min() >= LEAST and known.max() <= LARGEST):
-        worst = known.max() if not known.max() <= LARGEST else known.min()
+    if len(known) and not (known.min() >= LEAST_TARGET and known.max() <= LARGEST_TARGET):
+        worst = known.min() if known.max() <= LARGEST_TARGET else known.max()
         _warn(
             f"y is not scaled: its standard deviation is {worst:.2g}. Networks learn best to predict what varies by about one; "
             "scale them, for example with TransformedTargetRegressor(..., transformer=StandardScaler()) of scikit-learn."

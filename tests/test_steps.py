@@ -522,6 +522,7 @@ def test_a_clone_is_unfitted_and_trains_alike(kind, form):
     assert_same_bits(copied.fit(X, y), fitted)
 
 
+@pytest.mark.filterwarnings("ignore:. is not scaled")
 @each_raggedness
 @pytest.mark.parametrize("loss", ["absolute_error", "huber", "poisson", "quantile"])
 def test_every_loss_of_the_regressor_falls(loss, form):

@@ -1129,6 +1129,7 @@ def test_validation_attributes_are_of_the_last_call():
     assert reg.best_loss_ == min(reg.loss_curve_)
 
 
+@pytest.mark.filterwarnings("ignore:. is not scaled")
 def test_the_validation_score_averages_over_outputs_as_score_does(held_out):
     X, y = make_data(n=80)
     y = np.column_stack([y, 100 * np.random.default_rng(0).normal(size=80)])
