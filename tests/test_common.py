@@ -18,14 +18,7 @@ from skrnn._core.cells import CELLS
 # without pandas, and without SCIPY_ARRAY_API=1 (see conftest.py), scikit-learn skips several checks
 pytest.importorskip("pandas")
 
-# The budget of training is small for two reasons. At the default 200 epochs an LSTM memorises the noise of
-# check_sample_weight_equivalence_on_dense_data: from the 40th epoch on, its steps are so large for that loss that rounding
-# (weights against repetition differ by 2e-16 at first) grows a hundredfold every 10 epochs, as in any chaotic system. And
-# 30 epochs take less time. The learning rate makes up for the epochs.
-ESTIMATORS = [
-    Estimator(cell=cell, max_iter=30, learning_rate_init=0.005)
-    for Estimator, cell in itertools.product([RNNClassifier, RNNRegressor], CELLS)
-]
+ESTIMATORS = [Estimator(cell=cell) for Estimator, cell in itertools.product([RNNClassifier, RNNRegressor], CELLS)]
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 each_estimator = pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
