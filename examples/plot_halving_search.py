@@ -83,8 +83,8 @@ assert errors["network"] < 0.3 * min(errors["ridge"], errors["boosting"])
 # %%
 # What has survived
 # -----------------
-# Left, each line is a setting, as far as it got; the init schemes are drawn side by side. Right, all settings, with the score of
-# the last round that each was in.
+# Left, each line is a setting, as far as it got; the init schemes are drawn side by side. Right, all settings, with the score
+# of the last round that each was in.
 #
 # What learns the task begins with the identity, with which a rectified linear unit keeps what it has added up (Le, Jaitly and
 # Hinton, 2015), has gradients that reach at least 20 steps back, and does not clip their elements too tightly.
