@@ -137,7 +137,8 @@ for table in tables:
 # %%
 # From a day's rentals the networks tell what kind of day it is. A linear model needs a week for that, and is still behind; so
 # is boosting, which sees the same day. With the calendar all are better, and closer to each other: the networks are ahead by
-# about one bike, and only on average, since one of the four alone is behind. The forecasts on the right were made every six hours.
+# about one bike, and only on average, since one of the four alone is behind. The forecasts on the right were made every six
+# hours.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.4), width_ratios=[1, 1.7], layout="constrained")
 ahead = np.arange(1, horizon + 1)
