@@ -36,7 +36,7 @@ networks = {
 figure, axes = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
 axes.axhline(1 / 6, color="0.5", linestyle=":", label="mean predictor")
 for name, network in networks.items():
-    network.set_params(learning_rate="cosine", max_iter=20, tol=0, n_iter_no_change=20, random_state=0)
+    network.set_params(max_iter=20, random_state=0)
     start = time.perf_counter()
     network.fit(X, y)
     error = mean_squared_error(y_test, network.predict(X_test))

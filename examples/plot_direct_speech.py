@@ -78,7 +78,7 @@ TOKENS = rf"[a-z{CLOSE}]+|[^\w\s]"
 
 
 def last_words(number):
-    """Return a function that takes the last words of a text, alone, in pairs and in threes if so asked."""
+    """Return a function that returns the last words of a text, in lower case."""
     return lambda text: " ".join(text.lower().split()[-number:])
 
 
@@ -107,7 +107,6 @@ network = make_pipeline(
     RNNClassifier(
         embedding_dim=32,
         dropout=0.5,
-        learning_rate="cosine",
         learning_rate_init=5e-3,
         max_iter=8,
         dtype="float32",

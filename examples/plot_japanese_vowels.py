@@ -44,7 +44,6 @@ pipeline = make_pipeline(
     RNNClassifier(
         bidirectional=True,
         pooling=("last", "max"),
-        learning_rate="cosine",
         learning_rate_init=3e-3,
         max_iter=40,
         random_state=0,

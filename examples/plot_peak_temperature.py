@@ -94,7 +94,6 @@ models["network"] = TransformedTargetRegressor(
     RNNRegressor(
         hidden_layer_sizes=32,
         pooling="max",
-        learning_rate="cosine",
         learning_rate_init=1e-2,
         max_iter=30,
         random_state=0,
@@ -140,5 +139,5 @@ axes["temperature"].tick_params(labelbottom=False)
 axes["heater"].fill_between(minutes, heater, step="mid", color="tab:orange", linewidth=0, label="heater")
 axes["heater"].fill_between(minutes, 0, 1.05, where=fan, step="mid", color="0.5", alpha=0.25, linewidth=0, label="fan runs")
 axes["heater"].set(xlabel="minutes", ylabel="power", ylim=(0, 1.05))
-axes["heater"].legend(frameon=False, loc="upper right", fontsize=8)
+axes["heater"].legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1.1), fontsize=8)
 figure.savefig("peak_temperature.png", dpi=150)

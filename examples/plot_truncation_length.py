@@ -50,7 +50,6 @@ warnings.simplefilter("ignore", ConvergenceWarning)
 
 network = RNNRegressor(
     hidden_layer_sizes=32,
-    learning_rate="cosine",
     learning_rate_init=1e-2,
     batch_size=64,
     max_iter=20,

@@ -4,15 +4,19 @@ whereaworldbegins: a label at every step
 
 Of Grimm's tales only the letters are left: no spaces, no punctuation, no capitals. Which letters begin a word? With
 ``return_sequences=True`` a bidirectional GRU answers at every step. What it has to beat is a logistic regression that sees a
-letter and its neighbours, up to eight on either side. Both learn from 39 tales and are asked about the ten others.
+letter and its neighbours, up to eight on either side. An MLP sees the same. All learn from 39 tales and are asked about the ten
+others.
 """
 
 import time
+import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
+from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import OneHotEncoder
 
 from skrnn import RNNClassifier
@@ -58,7 +62,8 @@ def scores(starts):
 # %%
 # Neighbours
 # ----------
-# The baseline's features are one-hot vectors of the letter itself and of the ``n_neighbours`` on either side.
+# The features of both are one-hot vectors of the letter itself and of the ``n_neighbours`` on either side. The MLP has six
+# epochs, and warns that it would have taken more.
 
 
 def neighbourhoods(pieces, n_neighbours):
@@ -69,7 +74,7 @@ def neighbourhoods(pieces, n_neighbours):
 
 
 numbers_of_neighbours = [0, 1, 2, 3, 5, 8]
-of_neighbours = []
+of_neighbours, of_mlp = [], {}
 for n_neighbours in numbers_of_neighbours:
     encoder = OneHotEncoder(categories=[np.arange(N_LETTERS + 1)] * (2 * n_neighbours + 1), dtype=np.float32)
     X = encoder.fit_transform(neighbourhoods(letters_train, n_neighbours))
@@ -77,6 +82,13 @@ for n_neighbours in numbers_of_neighbours:
     of_neighbours.append(scores(logistic.predict(encoder.transform(neighbourhoods(letters_test, n_neighbours)))))
     accuracy, f1 = of_neighbours[-1]
     print(f"{n_neighbours} neighbours on either side: accuracy {accuracy:.3f}, F1 {f1:.3f}")
+    if n_neighbours in (1, 3, 8):
+        mlp = MLPClassifier(128, max_iter=6, batch_size=256, learning_rate_init=2e-3, random_state=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            mlp.fit(X, starts_train)
+        of_mlp[n_neighbours] = scores(mlp.predict(encoder.transform(neighbourhoods(letters_test, n_neighbours))))
+        print(f"{' ' * 27} MLP: accuracy {of_mlp[n_neighbours][0]:.3f}, F1 {of_mlp[n_neighbours][1]:.3f}")
 
 # %%
 # The whole piece
@@ -85,12 +97,12 @@ for n_neighbours in numbers_of_neighbours:
 
 one_hot = np.eye(N_LETTERS, dtype=np.float32)
 network = RNNClassifier(
-    hidden_layer_sizes=64,
+    hidden_layer_sizes=(48, 48),
     bidirectional=True,
     return_sequences=True,
-    learning_rate="cosine",
-    learning_rate_init=5e-3,
-    max_iter=10,
+    dropout=0.2,
+    learning_rate_init=1e-2,
+    max_iter=7,
     random_state=0,
 )
 start = time.perf_counter()
@@ -104,8 +116,10 @@ assert of_network[1] > max(f1 for _, f1 in of_neighbours) + 0.1
 # %%
 # Reading
 # -------
-# More neighbours soon stop helping a linear model: what a letter means depends on its neighbours jointly. The network's few
-# mistakes are those of a reader who does not know all the words.
+# More neighbours soon stop helping a linear model: what a letter means depends on its neighbours jointly. That is most of the
+# difference, since an MLP, which sees them jointly, comes close to the network. But it is best with three neighbours and worse
+# with eight, and the network, which is somewhat better still, has no such number to choose. The baseline has to be beaten
+# by 0.1.
 
 
 def written(piece, starts):
@@ -137,9 +151,11 @@ for column, (name, color) in enumerate({"accuracy": "tab:green", "F1 of the lett
     below.plot(numbers_of_neighbours, of_baseline, "o-", color=color)
     below.text(8, of_baseline[-1] - 0.03, name, color=color, ha="right", va="top")
     below.axhline(of_network[column], color=color, linestyle="--")
+    below.plot(list(of_mlp), [row[column] for row in of_mlp.values()], "s:", color=color)
 below.text(0, of_network[1] - 0.02, "network", va="top")
-below.text(2, of_neighbours[2][1] - 0.03, "logistic regression", va="top")
+below.text(2, of_neighbours[2][1] - 0.03, "logistic regression (dots)", va="top")
+below.text(4, 0.902, "MLP (squares)", va="center", ha="center", fontsize=9)
 below.set(
-    xlabel="neighbours on either side that the logistic regression sees", ylabel="score on ten other tales", ylim=(0.2, 1.02)
+    xlabel="neighbours on either side that logistic regression and MLP see", ylabel="score on ten other tales", ylim=(0.2, 1.02)
 )
 figure.savefig("word_boundaries.png", dpi=150)
