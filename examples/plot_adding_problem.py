@@ -9,9 +9,11 @@ tanh network, whose gradient vanishes on the way back, learns next to nothing.
 """
 
 import time
+import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import mean_squared_error
 
 from skrnn import RNNRegressor
@@ -38,7 +40,9 @@ axes.axhline(1 / 6, color="0.5", linestyle=":", label="mean predictor")
 for name, network in networks.items():
     network.set_params(max_iter=20, random_state=0)
     start = time.perf_counter()
-    network.fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # of the one that does not learn it
+        network.fit(X, y)
     error = mean_squared_error(y_test, network.predict(X_test))
     print(f"{name:15} test MSE {error:.5f} after {time.perf_counter() - start:.0f} s")
     axes.plot(np.arange(1, network.n_iter_ + 1), 2 * np.array(network.loss_curve_), label=f"{name}: {error:.4f} on test data")

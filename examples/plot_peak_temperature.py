@@ -101,13 +101,13 @@ models["network"] = TransformedTargetRegressor(
     transformer=StandardScaler(),
 )
 
-predictions = {}
+predictions, r2 = {}, {}
 for name, model in models.items():
     start = time.perf_counter()
     predictions[name] = model.fit(X_train, y_train).predict(X_test)
-    error, r2 = mean_absolute_error(y_test, predictions[name]), r2_score(y_test, predictions[name])
-    print(f"{name:20s} mean absolute error {error:5.1f} K, R² {r2:6.3f}, {time.perf_counter() - start:.0f} s")
-assert r2 > 0.95
+    error, r2[name] = mean_absolute_error(y_test, predictions[name]), r2_score(y_test, predictions[name])
+    print(f"{name:20s} mean absolute error {error:5.1f} K, R² {r2[name]:6.3f}, {time.perf_counter() - start:.0f} s")
+assert all(r2["network"] > r2[name] + 0.1 for name in models if name != "network")
 
 # %%
 # A thermometer that was never shown

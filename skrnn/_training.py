@@ -35,7 +35,9 @@ EXPLODING = 10.0
 EXPLODING_SHARE = 0.5
 EXPLODING_UPDATES = 100
 #: of the loss in the first epoch: what the second half of a schedule may take off without a warning
-FALLING_SHARE = 0.2
+FALLING_SHARE = 0.1
+#: and what at most may be left of it in the last
+LEARNED_SHARE = 0.98
 #: a loss above this is divergence, even where it can still be computed
 LARGEST_LOSS = 1e150
 
@@ -185,7 +187,13 @@ def _warn_unless_converged(losses: list[float], options: Options) -> None:
     elif losses[len(losses) // 2] - losses[-1] > FALLING_SHARE * abs(losses[0]):
         _warn(
             f"The loss was still falling when the schedule ended: from {losses[0]:.2g} in the first epoch to "
-            f"{losses[len(losses) // 2]:.2g} halfway and {losses[-1]:.2g} after max_iter={options.max_iter}. Increase max_iter."
+            f"{losses[len(losses) // 2]:.2g} halfway and {losses[-1]:.2g} after max_iter={options.max_iter}. Increase "
+            "max_iter, or lower learning_rate_init if the loss began far above."
+        )
+    elif losses[-1] > LEARNED_SHARE * losses[0]:
+        _warn(
+            f"The loss has hardly fallen: from {losses[0]:.4g} in the first epoch to {losses[-1]:.4g} after "
+            f"max_iter={options.max_iter}. Raise learning_rate_init or max_iter, scale X and y, and see whether y depends on X."
         )
 
 

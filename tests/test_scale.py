@@ -11,6 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skrnn import RNNClassifier, RNNRegressor
+from skrnn.datasets import make_temporal_order
 from skrnn.preprocessing import PerStep
 
 each_estimator = pytest.mark.parametrize("Estimator", [RNNClassifier, RNNRegressor])
@@ -27,12 +28,14 @@ def new(Estimator, **parameters):
     return Estimator(**{"hidden_layer_sizes": 4, "max_iter": 2, "learning_rate": "cosine", "random_state": 0} | parameters)
 
 
-def warnings_of(function, *arguments):
+def warnings_of(function, *arguments, of_loss=False):
+    """Messages; those about the loss only if asked for, since hardly anything is learned here."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         function(*arguments)
     assert all(issubclass(warning.category, ConvergenceWarning) for warning in caught)
-    return [str(warning.message) for warning in caught]
+    messages = [str(warning.message) for warning in caught]
+    return [message for message in messages if message.startswith("The loss") == of_loss]
 
 
 @each_estimator
@@ -41,11 +44,12 @@ def warnings_of(function, *arguments):
     ("scale", "message"),
     [
         ([1, 5000, 1], "feature 1 has a root mean square of .*e+03, feature"),
-        ([1, 50, 0.02], "feature 1 has a root mean square of .*, feature 2 of 0.0"),
+        ([1, 9, 0.001], "feature 1 has a root mean square of .*, feature 2 of 0.0009"),
         ([0.001, 0.001, 0.001], "has a root mean square of 0.001"),
+        ([1, 30, 1], "feature 1 has a root mean square of 3"),
         ([1, 1e200, 0], "feature 1 has a root mean square of inf"),
     ],
-    ids=["one", "ratio", "small", "huge"],
+    ids=["one", "ratio", "small", "large", "huge"],
 )
 def test_features_far_from_one_or_from_each_other_are_named(Estimator, ragged, scale, message):
     X, y = make_data(ragged)
@@ -65,7 +69,7 @@ def _try(estimator, X, y):
 
 
 @each_estimator
-@pytest.mark.parametrize("scale", [[1, 1, 1], [30, 1, 0.1], [0, 0, 0], [0, 1, 0], [0.05, 0.05, 0.05]], ids=str)
+@pytest.mark.parametrize("scale", [[1, 1, 1], [15, 1, 0.1], [0, 0, 0], [0, 1, 0], [0.07, 0.07, 0.07]], ids=str)
 def test_other_features_go_without_a_warning(Estimator, scale):
     X, y = make_data()
     assert warnings_of(new(Estimator).fit, X * scale, y) == []
@@ -77,14 +81,14 @@ def test_numbers_left_by_rounding_are_no_features(Estimator):
     X[:, :, 2] = 0.1
     for scaler in (StandardScaler(), PCA()):
         assert warnings_of(make_pipeline(PerStep(scaler), new(Estimator)).fit, X, y) == []
-    assert warnings_of(new(Estimator).fit, X * [30, 30, 1e-12], y) == []
+    assert warnings_of(new(Estimator).fit, X * [15, 15, 1e-12], y) == []
 
 
 @each_estimator
 def test_a_feature_that_is_rarely_there_goes_without_a_warning(Estimator):
     X, y = make_data()
     X[:, :, 2] = 0
-    X[0, 0, 2] = 0.005
+    X[0, 0, 2] = 1
     assert warnings_of(new(Estimator).fit, X, y) == []
 
 
@@ -135,6 +139,22 @@ def test_token_ids_have_no_scale(Estimator):
     _, y = make_data()
     tokens = np.random.default_rng(0).integers(0, 3000, (40, 6))
     assert warnings_of(new(Estimator, embedding_dim=2).fit, tokens, y) == []
+
+
+def test_a_loss_that_has_not_fallen_is_reported():
+    X, y = make_data()
+    (message,) = warnings_of(new(RNNClassifier, learning_rate_init=1e-7, max_iter=20).fit, X, y, of_loss=True)
+    assert message.startswith("The loss has hardly fallen: from 0.")
+    assert "Raise learning_rate_init or max_iter" in message
+
+
+def test_a_loss_that_is_still_falling_is_reported():
+    X, y = make_temporal_order(200, n_timesteps=20, random_state=0)
+    classifier = new(RNNClassifier, hidden_layer_sizes=16, learning_rate_init=0.005, max_iter=16)
+    (message,) = warnings_of(classifier.fit, X, y, of_loss=True)
+    assert message.startswith("The loss was still falling when the schedule ended: from 1.4")
+    assert "after max_iter=16. Increase max_iter" in message
+    assert warnings_of(classifier.set_params(max_iter=60).fit, X, y, of_loss=True) == []
 
 
 def exploding(**parameters):

@@ -261,7 +261,7 @@ def test_after_a_fit_the_cosine_of_partial_fit_begins_at_the_full_rate(Estimator
 
 def test_the_cosine_needs_no_warning_that_it_has_not_converged():
     X, y = make_data()
-    assert not caught_in(new(RNNRegressor, learning_rate="cosine").fit, X, y)
+    assert not caught_in(new(RNNRegressor, learning_rate="cosine", max_iter=60).fit, X, y)
     assert len(caught_in(new(RNNRegressor, learning_rate="invscaling").fit, X, y)) == 1
 
 

@@ -144,7 +144,7 @@ def check_tokens(
 def _one_id_a_step(X: Any) -> Any:
     """Give the rows of a table of ids a third axis, so that they are sequences of any length."""
     check_kind(X, "X")
-    if isinstance(next(iter(X), None) if hasattr(X, "__iter__") else None, str) and not hasattr(X, "columns"):
+    if isinstance(next(iter(X), None) if hasattr(X, "__iter__") else None, str | bytes) and not hasattr(X, "columns"):
         raise _text_is_no_id()
     if is_ragged(X):
         return X
