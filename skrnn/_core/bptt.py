@@ -22,7 +22,7 @@ import numpy as np
 from .parameters import FloatArray
 from .workspace import Tape
 
-#: steps, at least, after which gradients of the state that have all but vanished are zeroed: denormal numbers slow a CPU down
+#: steps after which gradients of the state that have all but vanished are zeroed: denormal numbers slow a CPU down, to a tenth
 VANISHING_STEPS = 8
 #: multiplications of the weight gradient of a step from which another thread is worth while: below, the threads wait for each
 #: other's calls
@@ -101,24 +101,25 @@ def backward(
         cell.derivatives(tape, first, last)
         if dh is not None:
             dh[first] = dstate if dy is None else dstate + dy[first]
-        for a, b, columns in reversed_segments(first, last, edges):
-            if dy is None:
-                for step_views in views[a:b][::-1]:
-                    adjoint(*step_views)
-            else:
-                for step_views, dy_t in zip(views[a:b][::-1], dy[a:b][::-1], strict=True):
-                    np.add(dstate, dy_t, dstate)
-                    adjoint(*step_views)
-            if columns is not None:
-                tape.dstate[:, :, columns] = 0
+        for lower, upper in reversed_blocks(first, last, VANISHING_STEPS):
+            for a, b, columns in reversed_segments(lower, upper, edges):
+                if dy is None:
+                    for step_views in views[a:b][::-1]:
+                        adjoint(*step_views)
+                else:
+                    for step_views, dy_t in zip(views[a:b][::-1], dy[a:b][::-1], strict=True):
+                        np.add(dstate, dy_t, dstate)
+                        adjoint(*step_views)
+                if columns is not None:
+                    tape.dstate[:, :, columns] = 0
+            if lower == start or lower // VANISHING_STEPS < upper // VANISHING_STEPS:
+                tape.dstate[np.abs(tape.dstate) < tape.negligible] = 0
         if submit is None:
             tape.weight_gradient.add(tape, first, last, grads)
         else:
             if adding is not None:
                 adding.result()
             adding = submit(tape.weight_gradient.add, tape, first, last, grads)
-        if first == start or first // VANISHING_STEPS < last // VANISHING_STEPS:
-            tape.dstate[np.abs(tape.dstate) < tape.negligible] = 0
         if dx is not None:
             tape.input_gradient(first, last, dx[first:last])
 

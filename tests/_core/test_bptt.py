@@ -310,6 +310,30 @@ def test_a_gradient_that_explodes_before_a_sequence_begins_is_dropped(variant):
     assert not gradient["x"][:-1].any()
 
 
+@every_cell
+def test_a_gradient_that_vanishes_within_a_block_leaves_no_denormal_numbers(variant, monkeypatch):
+    """They take a CPU a hundred times as long."""
+    problem = new_problem(variant, (60, 60))
+    views = problem.layout.views(problem.point)
+    for gate in problem.cell.gates(views).values():
+        gate.recurrent[...] *= 1e-2
+        gate.bias[...] = 0
+    if variant == "lstm":
+        problem.cell.gates(views)["f"].bias[...] = -100
+    problem.dy[...] = 0
+    seen, product = [], problem.tape.weight_gradient.add
+    monkeypatch.setattr(
+        problem.tape.weight_gradient, "add", lambda *a: (seen.append(problem.tape.adjoints.copy()), product(*a))
+    )
+    problem.tape.negligible = 1e-30
+    problem.gradient()
+    sizes = np.abs(np.concatenate(seen))
+    if variant != "gru":  # of which the update gate keeps the state
+        assert (sizes == 0).any()
+    assert problem.tape.block > bptt.VANISHING_STEPS
+    assert not ((sizes > 0) & (sizes < 1e-150)).any()
+
+
 @in_small_blocks
 @every_cell
 @both_paddings
