@@ -423,3 +423,9 @@ def test_training_goes_on_with_the_same_embedding_only(Estimator, before, after)
 def test_one_id_is_a_step():
     with pytest.raises(ValueError, match="embedding_dim=4 can't be used with n_features_per_step=2"):
         new(RNNClassifier, n_features_per_step=2).fit(np.zeros((4, 6), int), [0, 1, 0, 1])
+
+
+@pytest.mark.parametrize("ids", [[b"1", b"2"] * 3, np.array([[b"1", b"2"]] * 6, object)], ids=["list", "objects"])
+def test_bytes_in_place_of_ids_are_text(ids):
+    with pytest.raises(TypeError, match=r"X holds text.*SequenceVectorizer"):
+        new(RNNClassifier).fit(ids, [0, 1] * 3)

@@ -154,13 +154,12 @@ def _one_id_a_step(X: Any) -> Any:
 
 def _integers(values: NDArray[Any]) -> NDArray[Any]:
     """Return token ids as numbers that can be compared; raise for others."""
-    if values.dtype.kind not in "iubfO" or (values.dtype.kind == "O" and any(isinstance(value, str) for value in values.flat)):
-        raise (
-            _text_is_no_id()
-            if values.dtype.kind in "OUST"
-            else TypeError(f"X holds values of type {values.dtype}, but with embedding_dim it must hold token ids, integers.")
-        )
-    if values.dtype.kind not in "fO":
+    kind = values.dtype.kind
+    if kind in "UST" or (kind == "O" and any(isinstance(value, str | bytes) for value in values.flat)):
+        raise _text_is_no_id()
+    if kind not in "iubfO":
+        raise TypeError(f"X holds values of type {values.dtype}, but with embedding_dim it must hold token ids, integers.")
+    if kind not in "fO":
         return values
     ids = np.asarray(values, np.float64)
     if not (np.isfinite(ids).all() and (ids == np.rint(ids)).all()):
