@@ -13,7 +13,7 @@ try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
 except ImportError:  # scikit-learn < 1.9, where no estimator has callbacks
 
-    class CallbackSupportMixin:  # type: ignore[no-redef]
+    class CallbackSupportMixin:  # type: ignore[no-redef]  # in place of the one that could not be imported
         """Nothing to support."""
 
     def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -100,7 +100,7 @@ def with_epochs(estimator: Any, train: Callable[[Epochs], Any], n_epochs: int, *
     context.call_on_fit_task_end(estimator=estimator, **data, reconstruction_attributes=lambda: attributes(run))
 
 
-@with_callbacks  # type: ignore[untyped-decorator]
+@with_callbacks  # type: ignore[untyped-decorator]  # scikit-learn has no stubs
 def with_inner(estimator: Any, inner: Any, fit: Callable[[], Any], X: Any, y: Any) -> None:
     """Call ``fit``, which fits ``inner``, as the one task of an estimator that has callbacks; hand these on to ``inner``."""
     context = estimator._init_callback_context(max_subtasks=1)

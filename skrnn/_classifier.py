@@ -215,7 +215,7 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
         Class labels; the numbers of the labels for multilabel targets.
 
     n_features_in_ : int
-        Number of columns of 2-D input, of features per step otherwise.
+        Number of columns of 2-D input, of features per step otherwise; 1 with ``embedding_dim``.
 
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the columns, where the input was a frame with string names, or separate frames.

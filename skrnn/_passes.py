@@ -103,8 +103,9 @@ class Pass:
             self.light = workspace(batch.n_steps, False)[0]
         if masks is not None:
             self.readout.mask = masks.readout
-            for stack in (self.stack, self.light or self.stack):
-                stack.mask(masks)
+            self.stack.mask(masks)
+            if self.light is not None:
+                self.light.mask(masks)
         if before.history:
             self.stack.remember(before.memory, self.windows[0].history)
         else:

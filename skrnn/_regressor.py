@@ -202,7 +202,7 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
     Attributes
     ----------
     n_features_in_ : int
-        Number of columns of 2-D input, of features per step otherwise.
+        Number of columns of 2-D input, of features per step otherwise; 1 with ``embedding_dim``.
 
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the columns, where the input was a frame with string names, or separate frames.

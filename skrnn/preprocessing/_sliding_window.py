@@ -58,9 +58,9 @@ class SlidingWindow(OneToOneFeatureMixin, SequenceTransformer, BaseEstimator):  
     Notes
     -----
     Windows are read-only views of one copy of the rows, which overlap. Sparse rows, of a ``OneHotEncoder`` for instance, become
-    dense. Nothing is learned but the last rows, if asked for:
-    windows of ``transform`` never depend on later rows. What is learned from the rows, such as a scale, belongs before this
-    step in a pipeline, and is then learned from the training rows of each split.
+    dense. Nothing is learned but the last rows, if asked for: windows of ``transform`` never depend on later rows. What is
+    learned from the rows, such as a scale, belongs before this step in a pipeline, and is then learned from the training rows
+    of each split.
 
     With ``follows_fit=True``, ``fit_transform`` differs from ``fit`` and ``transform`` on the same rows, which would put the
     last of them before the first.
