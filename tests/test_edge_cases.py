@@ -930,6 +930,7 @@ HANDLED = [
         "one list many times", X_is(lambda m: [m[0].tolist()] * N_SEQUENCES), first_of_all, ("nested lists", "list", "ids list")
     ),
     # -- weights and parameters
+    Handled("one weight for all", weight_is(lambda _: 2.0), weight_is(lambda w: np.full_like(w, 2.0)), BASIC, every_step=BOTH),
     Handled("weights of one", weight_is(np.ones_like), weight_is(lambda _: None), BASIC, every_step=BOTH),
     Handled(
         "weights of steps",
