@@ -8,6 +8,7 @@ from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import replace
 from inspect import signature
+from numbers import Real
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -28,7 +29,17 @@ from ._runtime import computing, threads
 from ._scale import warn_of_features, warn_of_targets
 from ._training import Run, train, train_lbfgs, train_once
 from ._version import __version__
-from .sequences import Sequences, check_sequences, check_steps, check_tokens, is_ready, is_stepwise
+from .sequences import (
+    Sequences,
+    as_numbers,
+    check_not_steps,
+    check_sequences,
+    check_steps,
+    check_tokens,
+    check_unmasked,
+    is_ready,
+    is_stepwise,
+)
 
 #: version of the pickled state; raised when an older skrnn could not read it
 STATE_FORMAT = 2
@@ -262,6 +273,9 @@ class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # sci
         if self.return_sequences and is_stepwise(sample_weight):
             sample_weight = check_steps(sample_weight, sequences, "sample_weight")
             of_what = sequences.values
+        elif isinstance(sample_weight, Real):  # scikit-learn would not look whether it is finite
+            sample_weight = np.full(len(of_what), sample_weight)
+        sample_weight = as_numbers(sample_weight, "sample_weight")
         weight: NDArray[Any] = _check_sample_weight(
             sample_weight, of_what, dtype=np.float64, ensure_non_negative=True, **ALL_MAY_BE_ZERO
         )
@@ -271,16 +285,23 @@ class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # sci
         """Return targets as they are, or those of all steps; raise scikit-learn's error if there are none."""
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        return check_steps(y, sequences, "y") if self.return_sequences else y
+        if self.return_sequences:
+            return check_steps(y, sequences, "y")
+        check_unmasked(y, "y")
+        check_not_steps(y)
+        return y
 
     @contextmanager
     def _unchanged_on_error(self) -> Iterator[None]:
-        before = self.__dict__.copy()
+        before, rng = self.__dict__.copy(), self.random_state
+        rng_state = rng.get_state(legacy=False) if isinstance(rng, np.random.RandomState) else None
         try:
             yield
         except BaseException:
             self.__dict__.clear()
             self.__dict__.update(before)
+            if rng_state is not None:
+                rng.set_state(rng_state)
             raise
 
     # ---------------------------------------------------------------- what the subclasses add

@@ -23,7 +23,7 @@ from ._base import BaseRNN
 from ._core.losses import BinaryLogLoss, Loss, MulticlassLogLoss
 from ._hyperparameters import check_partial_fit
 from .metrics import make_step_scorer
-from .sequences import Sequences
+from .sequences import Sequences, is_missing
 
 
 class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-learn has no stubs
@@ -667,6 +667,12 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
 
 def _labels(y: Any) -> NDArray[Any]:
     """Validate targets of whatever type: single labels, or an indicator matrix of several."""
+    array = np.array(y, dtype=object) if isinstance(y, list | tuple) else np.asarray(y)
+    if array.dtype == object and not issparse(y):
+        if any(is_missing(label) for label in array.flat):
+            raise ValueError("Input y contains NaN.")
+        if array.ndim == 1:
+            _unique(array)
     check_classification_targets(y)
     if type_of_target(y, input_name="y") != "multilabel-indicator":
         return np.asarray(column_or_1d(y, warn=True))

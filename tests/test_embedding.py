@@ -254,34 +254,6 @@ def test_without_n_tokens_the_first_call_says_which_there_are(Estimator):
 
 
 @every_estimator
-@pytest.mark.parametrize(
-    ("X", "error", "message"),
-    [
-        (np.full((4, 3), 0.5), ValueError, "not integers"),
-        (np.full((4, 3), np.nan), ValueError, "NaN"),
-        (np.full((4, 3), -1), ValueError, "integers from 0, but X has -1"),
-        (np.zeros((4, 3, 2), int), ValueError, "2 features per step, but with embedding_dim a step is one token id"),
-        (np.array([["a", "b"]] * 4), TypeError, "SequenceVectorizer makes them of strings"),
-        (np.zeros((4, 3), "M8[s]"), TypeError, "token ids, integers"),
-        ([[], [1], [2], [3]], ValueError, "at least 1 time step"),
-    ],
-    ids=["fractions", "nan", "negative", "features", "text", "times", "empty"],
-)
-def test_what_is_no_token_id_is_refused(Estimator, X, error, message):
-    est = new(Estimator)
-    with pytest.raises(error, match=message):
-        est.fit(X, [0, 1, 0, 1])
-    assert not hasattr(est, "n_tokens_")
-
-
-@every_estimator
-def test_ids_above_n_tokens_are_refused_by_fit(Estimator):
-    X, y = tokens()
-    with pytest.raises(ValueError, match="less than n_tokens=9, but X has 9"):
-        new(Estimator, n_tokens=9).fit(X, y)
-
-
-@every_estimator
 def test_a_fit_on_numbers_forgets_the_tokens(Estimator):
     X, y = tokens(ragged=False)
     est = new(Estimator).fit(X, y)
@@ -418,11 +390,6 @@ def test_training_goes_on_with_the_same_embedding_only(Estimator, before, after)
     est = new(Estimator, embedding_dim=before).partial_fit(X[:, :, None], y, **first)
     with pytest.raises(ValueError, match="embedding_dim changed since the last fit"):
         est.set_params(embedding_dim=after).partial_fit(X[:, :, None], y)
-
-
-def test_one_id_is_a_step():
-    with pytest.raises(ValueError, match="embedding_dim=4 can't be used with n_features_per_step=2"):
-        new(RNNClassifier, n_features_per_step=2).fit(np.zeros((4, 6), int), [0, 1, 0, 1])
 
 
 @pytest.mark.parametrize("ids", [[b"1", b"2"] * 3, np.array([[b"1", b"2"]] * 6, object)], ids=["list", "objects"])

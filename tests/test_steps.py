@@ -545,90 +545,9 @@ def test_a_poisson_model_goes_on_with_counts_of_zero():
 
 # -------------------------------------------------------------------- errors
 
-EQUAL, RAGGED = make_data("3-D")[1], make_data("list")[1]
-ONE_EACH = "With return_sequences=True, y holds one value for every step"
-POOLED = {"return_sequences": False}
-#: form, targets, message, other parameters
-BAD_LABELS = {
-    "a step too few": ("list", [*RAGGED[:2], RAGGED[2][:-1], *RAGGED[3:]], r"y\[2\] has 5 steps, but X\[2\] has 6", {}),
-    "an array with too few steps": ("3-D", EQUAL[:, :4], r"y\[0\] has 4 steps, but X\[0\] has 5", {}),
-    "one sequence too few": ("3-D", EQUAL[1:], r"inconsistent numbers of samples: \[12, 11\]", {}),
-    "one target for each sequence": ("3-D", EQUAL[:, 0], ONE_EACH, {}),
-    "one text for each sequence": ("3-D", ["walk", "rest"] * 6, ONE_EACH, {}),
-    "nothing": ("3-D", None, "requires y", {}),
-    "real labels": ("3-D", EQUAL + 0.5 * np.linspace(0, 1, 5), "Unknown label type", {}),
-    "real labels of ragged sequences": ("list", [a + np.linspace(0.1, 0.2, len(a)) for a in RAGGED], "Unknown label type", {}),
-    "classes in several columns": ("3-D", np.arange(120).reshape(12, 5, 2) % 3, "y should be a 1d array", {}),
-    "NaN": ("3-D", np.where(EQUAL == 1, np.nan, 0), "NaN", {}),
-    "steps without return_sequences": ("3-D", EQUAL + np.arange(5), "y should be a 1d array", POOLED),
-    "ragged steps without return_sequences": ("list", RAGGED, "(?i)unknown label type|inhomogeneous", POOLED),
-}
-BAD_TARGETS = {
-    "a step too many": ("list", [*RAGGED[:4], np.zeros(7), *RAGGED[5:]], r"y\[4\] has 7 steps, but X\[4\] has 6", {}),
-    "an array with too many axes": ("3-D", np.zeros((12, 5, 2, 2)), "y must have one entry per time step.*dim 3", {}),
-    "outputs that differ in number": (
-        "3-D",
-        [np.zeros((5, 1 + (i == 3))) for i in range(12)],
-        "y must have one entry per time step: Sequence 3 has shape",
-        {},
-    ),
-    "one number for each sequence": ("list", np.zeros(12), ONE_EACH, {}),
-    "a number among sequences": ("list", [*RAGGED[:3], 1.0, *RAGGED[4:]], r"y\[3\] has no steps, but X\[3\] has 3", {}),
-    "NaN": ("3-D", np.where(EQUAL == 1, np.nan, 0), "Input y contains NaN", {}),
-    "NaN in ragged targets": ("list", [np.where(a == 1, np.nan, 0) for a in RAGGED], "Input y contains NaN", {}),
-    "infinity": ("list", [np.where(a == 1, np.inf, 0) for a in RAGGED], "Input y contains infinity", {}),
-    "text": ("3-D", np.full((12, 5), "a"), "could not convert string", {}),
-    "outputs of steps without return_sequences": ("3-D", np.zeros((12, 5, 2)), "dim 3", POOLED),
-    "ragged steps without return_sequences": ("list", RAGGED, "inhomogeneous|sequence", POOLED),
-}
-ERRORS = {
-    f"{Estimator.__name__}, {name}": (Estimator, *case)
-    for Estimator, cases in ((RNNClassifier, BAD_LABELS), (RNNRegressor, BAD_TARGETS))
-    for name, case in cases.items()
-}
-
 
 def state_of(estimator):
     return pickle.dumps(estimator)
-
-
-@pytest.mark.parametrize(("Estimator", "form", "y", "message", "parameters"), ERRORS.values(), ids=ERRORS)
-@pytest.mark.parametrize("fitted", [False, True])
-def test_bad_targets_are_refused_and_leave_the_estimator_as_it_was(Estimator, form, y, message, parameters, fitted):
-    X, good = make_data(form)
-    estimator = new(Estimator, **parameters)
-    if fitted:
-        estimator.fit(X, good if estimator.return_sequences else [a[-1] for a in good])
-    before = state_of(estimator)
-    calls = [(estimator.fit, {}), (estimator.partial_fit, {"classes": [0, 1]} if Estimator is RNNClassifier else {})]
-    for method, options in calls:
-        with pytest.raises(ValueError, match=message):
-            method(X, y, **options)
-        assert state_of(estimator) == before
-
-
-BAD_WEIGHTS = {
-    "of a step too few": (np.ones((12, 4)), r"sample_weight\[0\] has 4 steps, but X\[0\] has 5"),
-    "of a sequence too few": (np.ones((11, 5)), r"inconsistent numbers of samples: \[12, 11\]"),
-    "of sequences, one too few": (np.ones(11), r"sample_weight.shape == \(11,\), expected \(12,\)"),
-    "of all steps in one vector": (np.ones(60), r"sample_weight.shape == \(60,\), expected \(12,\)"),
-    "of outputs": (np.ones((12, 5, 2)), r"(?i)sample.weights? must be 1D"),
-    "zero": (np.zeros((12, 5)), "zero"),
-    "negative": (np.full((12, 5), -1.0), "Negative values in data passed to `sample_weight`"),
-    "NaN": (np.full((12, 5), np.nan), "sample_weight contains NaN"),
-}
-
-
-@each_estimator
-@pytest.mark.parametrize(("weight", "message"), BAD_WEIGHTS.values(), ids=BAD_WEIGHTS)
-def test_bad_weights_are_refused_and_leave_the_estimator_as_it_was(Estimator, weight, message):
-    X, y = make_data()
-    estimator = new(Estimator).fit(X, y)
-    before = state_of(estimator)
-    for method in (estimator.fit, estimator.partial_fit):
-        with pytest.raises(ValueError, match=message):
-            method(X, y, sample_weight=weight)
-        assert state_of(estimator) == before
 
 
 def test_weights_of_steps_need_targets_of_steps():

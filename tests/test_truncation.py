@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
-from sklearn.utils._param_validation import InvalidParameterError
 
 from skrnn import RNNClassifier, RNNRegressor
 from skrnn._core.cells import CELLS
@@ -342,92 +341,6 @@ def test_with_checkpoints_memory_hardly_grows_with_the_length(return_sequences):
     assert plain[1] / plain[0] > 3.5
     assert checkpointed[1] / checkpointed[0] < 2.6
     assert checkpointed[1] < plain[1] / 8
-
-
-# -------------------------------------------------------------------- what can't go together
-
-#: parameters, what the message must name
-IMPOSSIBLE = {
-    "a stride longer than the length": (
-        {"truncation_length": 3, "truncation_stride": 4},
-        ["truncation_stride=4", "truncation_length=3"],
-    ),
-    "two directions, truncated": (
-        {"bidirectional": True, "truncation_length": 3},
-        ["bidirectional=True", "truncation_length=3"],
-    ),
-    "two directions, checkpoints": (
-        {"bidirectional": True, "checkpoint_interval": "auto"},
-        ["bidirectional=True", "checkpoint_interval='auto'"],
-    ),
-    "two directions, a stream": ({"bidirectional": True, "stateful": True}, ["bidirectional=True", "stateful=True"]),
-    "lbfgs, truncated": ({"solver": "lbfgs", "truncation_length": 3}, ["solver='lbfgs'", "truncation_length=3"]),
-}
-INVALID = [
-    (name, value)
-    for name in ("truncation_length", "truncation_stride", "checkpoint_interval")
-    for value in (0, -1, 1.5, "x", (3,), np.nan)
-] + [("stateful", "yes"), ("stateful", 1), ("stateful", None), ("return_sequences", "yes"), ("return_sequences", None)]
-
-
-@each_estimator
-@each_target
-@pytest.mark.parametrize(("parameters", "named"), IMPOSSIBLE.values(), ids=IMPOSSIBLE)
-@pytest.mark.parametrize("fitted", [False, True])
-def test_what_cannot_go_together_is_refused_and_leaves_the_estimator_as_it_was(
-    Estimator, return_sequences, parameters, named, fitted
-):
-    X, y = make_data(Estimator, return_sequences, ragged=False)
-    estimator = new(Estimator, return_sequences=return_sequences)
-    if fitted:
-        estimator.fit(X, y)
-    estimator.set_params(**parameters)
-    before = pickle.dumps(estimator)
-    for method in (Estimator.fit, partial_fit):
-        with pytest.raises(ValueError, match=named[0]) as caught:
-            method(estimator, X, y)
-        assert named[1] in str(caught.value) or (method is partial_fit and estimator.solver == "lbfgs")
-        assert not isinstance(caught.value, InvalidParameterError)
-        assert pickle.dumps(estimator) == before
-    if fitted:
-        with pytest.raises(ValueError, match=named[0]) as caught:
-            loss_gradient(estimator, X, y)
-        assert named[1] in str(caught.value)
-
-
-@each_estimator
-@each_target
-def test_lbfgs_has_no_partial_fit(Estimator, return_sequences):
-    X, y = make_data(Estimator, return_sequences, ragged=False)
-    estimator = new(Estimator, return_sequences=return_sequences, solver="lbfgs", stateful=True)
-    with pytest.raises(ValueError, match="partial_fit does not support solver='lbfgs'"):
-        partial_fit(estimator, X, y)
-    assert vars(estimator).keys() == estimator.get_params().keys()
-
-
-@each_estimator
-@each_target
-@pytest.mark.parametrize("fitted", [False, True])
-def test_a_stream_of_unequal_lengths_is_refused_and_leaves_the_estimator_as_it_was(Estimator, return_sequences, fitted):
-    estimator = new(Estimator, return_sequences=return_sequences, stateful=True)
-    if fitted:
-        partial_fit(estimator, *make_data(Estimator, return_sequences, ragged=False))
-    before = pickle.dumps(estimator)
-    with pytest.raises(ValueError, match=r"stateful=True needs sequences of equal length in X.*1 to 9 steps"):
-        partial_fit(estimator, *make_data(Estimator, return_sequences, ragged=True))
-    assert pickle.dumps(estimator) == before
-    estimator.fit(*make_data(Estimator, return_sequences, ragged=True))  # which is no stream
-
-
-@each_estimator
-@pytest.mark.parametrize(("name", "value"), INVALID)
-def test_invalid_values_are_refused_when_training_begins(Estimator, name, value):
-    X, y = make_data(Estimator, return_sequences=False, ragged=False)
-    estimator = new(Estimator, **{name: value})
-    for method in (Estimator.fit, partial_fit):
-        with pytest.raises(InvalidParameterError, match=f"The '{name}' parameter of {Estimator.__name__} must be"):
-            method(estimator, X, y)
-    assert vars(estimator).keys() == estimator.get_params().keys()
 
 
 @each_estimator

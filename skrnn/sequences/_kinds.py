@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -25,16 +26,46 @@ def check_kind(x: Any, name: str) -> None:
         )
 
 
-def check_numbers(X: Any) -> None:
-    """Raise for an array or frame of times, text or records."""
-    dtypes = set(X.dtypes) if hasattr(X, "columns") else {getattr(X, "dtype", None)}
-    found: list[Any] = [x for x in dtypes if getattr(x, "kind", None) in NOT_NUMBERS or not _is_number_of_polars(x)]
+def check_unmasked(values: Any, name: str) -> None:
+    """Raise for targets or weights some of which are masked, of all sequences or of one."""
+    if any(np.ma.is_masked(value) for value in (values, *(values if isinstance(values, list | tuple) else ()))):
+        raise ValueError(
+            f"{name} is a masked array with masked values. Fill them, and give their sequences or steps a sample_weight of 0."
+        )
+
+
+def as_collection(x: Any, name: str) -> Any:
+    """Return lists, arrays and frames as they are, and what else NumPy understands as an array; raise for all other things."""
+    if isinstance(x, list | tuple) or hasattr(x, "shape"):
+        return x
+    array = np.asarray(x)
+    if array.ndim == 0 and array.dtype.kind in "OSU":
+        raise TypeError(f"{name} is of type {type(x).__name__!r}, but an array, a list or a frame is required.")
+    return array
+
+
+def check_numbers(x: Any, name: str) -> None:
+    """Raise for an array or frame of times, text or records, and for integers beyond all floats."""
+    dtypes = set(x.dtypes) if hasattr(x, "columns") else {getattr(x, "dtype", None)}
+    found: list[Any] = [d for d in dtypes if getattr(d, "kind", None) in NOT_NUMBERS or not _is_number_of_polars(d)]
     if not found and any(getattr(dtype, "kind", None) == "O" for dtype in dtypes):  # objects, and categories and text of pandas
-        array = np.asarray(X)
-        texts = [type(x).__name__ for x in array.flat if isinstance(x, str | bytes)]
+        array = np.asarray(x)
+        texts = [type(value).__name__ for value in array.flat if isinstance(value, str | bytes)]
         found = [array.dtype] if array.dtype.kind in NOT_NUMBERS else texts
+        if any(isinstance(value, int) and abs(value) > sys.float_info.max for value in array.flat):
+            raise ValueError(f"{name} holds an integer that is too large for float64.")
     if found:
-        raise TypeError(f"X holds values of type {found[0]}, which are not numbers. Encode them as numbers or leave them out.")
+        raise TypeError(
+            f"{name} holds values of type {found[0]}, which are not numbers. Encode them as numbers or leave them out."
+        )
+
+
+def as_numbers(x: Any, name: str) -> Any:
+    """Return numbers as they are: real targets, or weights; raise for what NumPy would take for numbers without a word."""
+    check_unmasked(x, name)
+    x = as_collection(x, name)
+    check_numbers(x if hasattr(x, "shape") else np.asarray(x), name)
+    return x
 
 
 def _is_number_of_polars(dtype: Any) -> bool:
@@ -48,7 +79,7 @@ def check_frames(frames: list[Any], *, numeric: bool) -> None:
     if len(columns) > 1:
         raise ValueError(f"The frames in X must have the same columns in the same order, got {list(columns)[:2]}.")
     for frame in frames if numeric else ():
-        check_numbers(frame)
+        check_numbers(frame, "X")
 
 
 def is_missing(x: Any) -> bool:
@@ -80,7 +111,10 @@ def has_axis(x: Any) -> bool:
 def as_array(member: Any, name: str) -> NDArray[Any]:
     check_kind(member, name)
     try:
-        return np.asarray(member)
+        array = np.asarray(member)
+        if array.dtype == object and hasattr(member, "iloc"):
+            array = member.to_numpy(na_value=np.nan)  # NA of pandas is no number
+        return array
     except ValueError as error:
         raise ValueError(f"{name} is no array (n_timesteps, n_features): {error}") from error
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+from scipy.sparse import issparse
 from sklearn.utils.validation import check_array, check_consistent_length, validate_data
 
 from ._container import Sequences, concatenate_steps
-from ._kinds import as_members, check_frames, check_kind, check_numbers, has_axis, is_ragged
+from ._kinds import as_collection, as_members, check_frames, check_kind, check_numbers, check_unmasked, has_axis, is_ragged
 
 #: from so many rows on, a table of embeddings is taken for a mistake unless it was asked for
 MANY_TOKENS = 2**24
@@ -55,8 +56,7 @@ def check_sequences(
     is_nameless = not reset and not hasattr(estimator, "feature_names_in_")
     if is_nameless and is_ready(X, dtype) and X.ndim == 3 and X.shape[2] == getattr(estimator, "n_features_in_", None):
         return Sequences(*_stack_array(X))
-    if hasattr(X, "__array__") and not hasattr(X, "shape"):
-        X = np.asarray(X)
+    X = as_collection(X, "X")
     check_kind(X, "X")
     ragged, ndim = is_ragged(X), len(getattr(X, "shape", ()))
     if ndim > 3:
@@ -73,17 +73,20 @@ def check_sequences(
     elif isinstance(X, list | tuple):
         X = np.asarray(X)
     if dtype is not None:
-        check_numbers(X)
+        check_numbers(X, "X")
+    if isinstance(dtype, tuple) and hasattr(X, "columns") and {str(of_column) for of_column in X.dtypes} == {"Float32"}:
+        dtype = np.float32  # scikit-learn looks at the dtypes of NumPy only
     options = {
         "dtype": list(dtype) if isinstance(dtype, tuple) else dtype,
         "order": "C",
         "ensure_all_finite": ensure_all_finite,
     }
-    if named is None:
-        values = validate_data(estimator, X, reset=reset, **options)
-    else:
-        values = check_array(X, input_name="X", estimator=estimator, **options)
-        validate_data(estimator, named, reset=reset, skip_check_array=True)
+    with np.errstate(over="ignore", invalid="ignore"):  # of sums and casts; what is not finite is an error
+        if named is None:
+            values = validate_data(estimator, X, reset=reset, **options)
+        else:
+            values = check_array(X, input_name="X", estimator=estimator, **options)
+            validate_data(estimator, named, reset=reset, skip_check_array=True)
     if lengths is None:
         return _unflatten(values, n_features_per_step)
     return Sequences(values, lengths, ragged=ragged)
@@ -143,8 +146,11 @@ def check_tokens(
 
 def _one_id_a_step(X: Any) -> Any:
     """Give the rows of a table of ids a third axis, so that they are sequences of any length."""
+    if isinstance(X, str | bytes):
+        raise _text_is_no_id()
+    X = as_collection(X, "X")
     check_kind(X, "X")
-    if isinstance(next(iter(X), None) if hasattr(X, "__iter__") else None, str | bytes) and not hasattr(X, "columns"):
+    if has_axis(X) and isinstance(next(iter(X), None), str | bytes) and not hasattr(X, "columns"):
         raise _text_is_no_id()
     if is_ragged(X):
         return X
@@ -219,8 +225,9 @@ def check_steps(values: Any, sequences: Sequences, name: str) -> NDArray[Any]:
     whole = (len(sequences), sequences.longest) if sequences.are_equal else None
     if type(values) is np.ndarray and values.dtype != object and values.ndim in (2, 3) and values.shape[:2] == whole:
         return values.reshape(-1, *values.shape[2:])
-    if any(np.ma.is_masked(value) for value in (values, *(values if isinstance(values, list | tuple) else ()))):
-        raise ValueError(f"{name} is a masked array with masked values. Fill them, and give their steps a sample_weight of 0.")
+    check_unmasked(values, name)
+    check_kind(values, name)
+    values = as_collection(values, name)
     if not isinstance(values, list | tuple):
         values = np.asarray(values)
     check_consistent_length(sequences.lengths, values)
@@ -237,6 +244,25 @@ def check_steps(values: Any, sequences: Sequences, name: str) -> NDArray[Any]:
         return concatenate_steps(values)
     except ValueError as error:
         raise ValueError(f"{name} must have one entry per time step: {error}") from error
+
+
+def check_not_steps(y: Any) -> None:
+    """Raise where targets of every step are given, and ``return_sequences=True`` is forgotten.
+
+    Of sequences of equal lengths, a row may as well hold several targets of one sequence.
+    """
+    if hasattr(y, "shape") and not issparse(y):
+        y = np.asarray(y)
+    if type(y) is np.ndarray and (y.dtype != object or y.ndim != 1):
+        of_steps = y.ndim == 3
+    else:
+        members = [x for x in y if has_axis(x)] if isinstance(y, list | tuple | np.ndarray) else []
+        of_steps = len({len(x) for x in members}) > 1
+    if of_steps:
+        raise ValueError(
+            "y holds targets of every step, but with return_sequences=False it must hold one target, or one row of targets, "
+            "for each sequence. Set return_sequences=True to predict at every step."
+        )
 
 
 def _stack_array(X: NDArray[Any]) -> tuple[NDArray[Any], int]:
