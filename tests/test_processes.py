@@ -37,23 +37,21 @@ def new(Estimator=RNNRegressor, **parameters):
     return Estimator(**{"hidden_layer_sizes": 4, "max_iter": 3, "learning_rate": "cosine", "random_state": 0, **parameters})
 
 
-def use_threads_always():
+def use_threads_always(patch):
     """Small networks would not."""
-    bptt.LEAST_OPERATIONS = _prediction.LARGE_STATE = _prediction.LARGE_CALL = 0
-    _network.PART_SEQUENCES, _network.PART_ELEMENTS = 16, 1
+    for module, name, value in (
+        (bptt, "LEAST_OPERATIONS", 0),
+        (_network, "PART_SEQUENCES", 16),
+        (_network, "PART_ELEMENTS", 1),
+        (_prediction, "LARGE_STATE", 0),
+        (_prediction, "LARGE_CALL", 0),
+    ):
+        patch.setattr(module, name, value)
 
 
 @pytest.fixture
 def always_threads(monkeypatch):
-    for module, name in (
-        (bptt, "LEAST_OPERATIONS"),
-        (_network, "PART_SEQUENCES"),
-        (_network, "PART_ELEMENTS"),
-        (_prediction, "LARGE_STATE"),
-        (_prediction, "LARGE_CALL"),
-    ):
-        monkeypatch.setattr(module, name, getattr(module, name))  # given back in the end
-    use_threads_always()
+    use_threads_always(monkeypatch)
 
 
 def blas_threads():
@@ -155,7 +153,6 @@ def test_a_fork_of_what_computes_goes_on_with_one_thread_of_blas():
 
 def observed_fit(n_jobs):
     """What a fit in this process uses: its threads, and those of BLAS; and what it warns of."""
-    use_threads_always()
     threads, blas, updates = set(), set(), Network.updates
 
     def observed(*arguments, **options):
@@ -166,6 +163,7 @@ def observed_fit(n_jobs):
 
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        use_threads_always(patch)
         patch.setattr(Network, "updates", observed)
         theta = new(n_jobs=n_jobs, batch_size=40).fit(X, y)._theta
     return theta, len(threads), blas, [str(warning.message) for warning in caught]
