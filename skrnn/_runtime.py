@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -17,7 +19,8 @@ from joblib.parallel import get_active_backend
 from threadpoolctl import ThreadpoolController
 
 _lock = threading.Lock()
-_users = 0
+#: what computes, and in which thread
+_users: dict[object, int] = {}
 _before: list[tuple[_Blas, int]] = []
 
 
@@ -44,12 +47,11 @@ def _libraries() -> tuple[list[_Blas], list[_Blas]]:
     return shared, own
 
 
-def _limit(libraries: list[_Blas]) -> list[tuple[_Blas, int]]:
-    """Set one thread where there are more; return what there was, for ``_restore``."""
-    before = [(library, n_threads) for library in libraries if (n_threads := library.get_threads()) != 1]
+def _limit(libraries: list[_Blas], before: list[tuple[_Blas, int]]) -> None:
+    """Set one thread where there are more; note in ``before`` what there was, for ``_restore``."""
+    before[:] = [(library, n_threads) for library in libraries if (n_threads := library.get_threads()) != 1]
     for library, _ in before:
         library.set_threads(1)
-    return before
 
 
 def _restore(before: list[tuple[_Blas, int]]) -> None:
@@ -62,32 +64,50 @@ def _restore(before: list[tuple[_Blas, int]]) -> None:
             _restore(before[1:])
 
 
-class computing:
+@contextmanager
+def computing() -> Iterator[None]:
     """One BLAS thread, for speed on small matrices and for the same bits under every setting; and no warnings of overflow.
 
     Nested and concurrent uses share one limit: the first sets it and the last restores what was there before. Overflow is
     looked for where it matters, in the loss and the norm of the gradient.
     """
+    shared, own = _libraries()
+    user, own_before = object(), list[tuple[_Blas, int]]()
+    with np.errstate(all="ignore"):
+        try:
+            with _lock:
+                if not _users:
+                    _limit(shared, _before)
+                _users[user] = threading.get_ident()
+            _limit(own, own_before)
+            yield
+        finally:
+            try:
+                _restore(own_before)
+            finally:
+                with _lock:
+                    _leave({user})
 
-    def __enter__(self) -> None:
-        global _users
-        shared, own = _libraries()
-        with _lock:
-            if _users == 0:
-                _before[:] = _limit(shared)
-            _users += 1
-        self._own_before = _limit(own)
-        self._errstate = np.errstate(all="ignore")
-        self._errstate.__enter__()
 
-    def __exit__(self, *error: Any) -> None:
-        global _users
-        self._errstate.__exit__(*error)
-        _restore(self._own_before)
-        with _lock:
-            _users -= 1
-            if _users == 0:
-                _restore(_before)
+def _leave(users: set[object]) -> None:
+    """Give back what there was before if nothing else computes."""
+    try:
+        if _users.keys() <= users:
+            _restore(_before)
+            _before.clear()
+    finally:
+        for user in users:
+            _users.pop(user, None)
+
+
+def _after_fork() -> None:
+    """In a child, where only the thread that forked goes on, stop waiting for the others."""
+    _leave({user for user, thread in _users.items() if thread != threading.get_ident()})
+    _lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_after_fork)
 
 
 @contextmanager
@@ -98,11 +118,12 @@ def threads(n_jobs: int | None) -> Iterator[Callable[..., Future[Any]] | None]:
     """
 
     def initialize() -> None:
-        _limit(_libraries()[1])
+        _limit(_libraries()[1], [])
         np.seterr(all="ignore")
 
-    is_nested = getattr(get_active_backend()[0], "nesting_level", None)  # in a worker of joblib, whose others use the cores
-    n_threads = 1 if is_nested else effective_n_jobs(n_jobs)
+    # in a worker of joblib or of a multiprocessing.Pool, whose others use the cores
+    is_worker = getattr(get_active_backend()[0], "nesting_level", None) or multiprocessing.current_process().daemon
+    n_threads = 1 if is_worker else effective_n_jobs(n_jobs)
     if n_threads == 1:
         yield None
         return

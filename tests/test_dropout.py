@@ -211,18 +211,6 @@ def test_training_is_reproducible_and_different_from_that_without(Estimator, cel
     assert_array_equal(first.predict(X), first.predict(X))
 
 
-@every_estimator
-def test_fit_is_so_many_partial_fits(Estimator):
-    X, y = some_data(Estimator)
-    fitted = new(Estimator, learning_rate="constant", tol=0.0, max_iter=4)
-    with pytest.warns(UserWarning, match="Maximum iterations"):
-        fitted.fit(X, y)
-    going_on = new(Estimator, learning_rate="constant")
-    for _ in range(4):
-        going_on.partial_fit(X, y, **({"classes": [False, True]} if Estimator is RNNClassifier else {}))
-    assert_array_equal(fitted._theta, going_on._theta)
-
-
 def test_the_bits_are_the_same_for_every_number_of_threads(monkeypatch):
     monkeypatch.setattr(_network, "PART_SEQUENCES", 16)
     monkeypatch.setattr(_network, "PART_ELEMENTS", 1)

@@ -1,7 +1,6 @@
-"""Process-wide settings are given back: BLAS threads, and the handler of Ctrl-C; a fork after a fit does not hang."""
+"""Process-wide settings are given back: BLAS threads, and the handler of Ctrl-C."""
 
 import json
-import multiprocessing
 import signal
 import subprocess
 import sys
@@ -114,6 +113,36 @@ def test_limits_that_overlap_in_several_threads_are_given_back_by_the_last(threa
     assert all_threads() == threads
 
 
+@pytest.mark.parametrize("when", range(12))
+def test_threads_are_given_back_after_an_interrupt_at_any_call_of_a_library(when, monkeypatch):
+    """Ctrl-C is raised as soon as a call has returned."""
+    n_threads, calls = {"one": 4, "another": 3, "own": 2}, []
+
+    def library(name):
+        def interrupted(result=None):
+            calls.append(name)
+            if len(calls) == when + 1:
+                raise KeyboardInterrupt
+            return result
+
+        def set_threads(n):
+            n_threads[name] = n
+            interrupted()
+
+        return _runtime._Blas(lambda: interrupted(n_threads[name]), set_threads)
+
+    monkeypatch.setattr(_runtime, "_libraries", lambda: ([library("one"), library("another")], [library("own")]))
+    interrupted = False
+    try:
+        with computing():
+            assert n_threads == {"one": 1, "another": 1, "own": 1}
+    except KeyboardInterrupt:
+        interrupted = True
+    assert interrupted == (when < 9)  # three libraries: their numbers are asked for, set and set back
+    assert n_threads == {"one": 4, "another": 3, "own": 2}
+    assert not _runtime._users
+
+
 def in_another_thread(function):
     """The result of a call in a new thread."""
     results = []
@@ -168,7 +197,7 @@ def test_fits_in_several_threads_give_the_threads_of_blas_back(threads):
     assert all_threads() == threads
     for i, estimator in results.items():
         assert_array_equal(estimator._theta, new(max_iter=20 + 5 * i, learning_rate="cosine").fit(X, y)._theta)
-    assert _runtime._users == 0
+    assert not _runtime._users
 
 
 def test_no_other_setting_of_numpy_is_changed():
@@ -270,58 +299,3 @@ def test_fit_works_outside_the_main_thread():
     estimator = new(learning_rate="cosine")
     elsewhere = in_another_thread(lambda: estimator.fit(X, y)._theta)
     assert_array_equal(elsewhere, estimator.fit(X, y)._theta)
-
-
-# -------------------------------------------------------------------- fork
-
-
-def _fit_and_send(connection):
-    estimator = new(learning_rate="cosine").fit(X, y)
-    connection.send((estimator._theta, blas_threads()))
-
-
-def _result_of_a_fork():
-    """What a forked child computes; an error if it takes more than 20 seconds."""
-    context = multiprocessing.get_context("fork")
-    ours, theirs = context.Pipe(duplex=False)
-    child = context.Process(target=_fit_and_send, args=(theirs,))
-    child.start()
-    try:
-        assert ours.poll(20), "the child hangs"
-        return ours.recv()
-    finally:
-        child.kill()
-        child.join()
-
-
-@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this platform cannot fork")
-@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
-def test_a_fork_after_a_fit_does_not_hang():
-    before = blas_threads()
-    expected = new(learning_rate="cosine").fit(X, y)
-    theta, threads_of_child = _result_of_a_fork()
-    assert_array_equal(theta, expected._theta)
-    assert threads_of_child == before
-
-
-@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this platform cannot fork")
-@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
-def test_a_fork_during_a_fit_in_another_thread_does_not_hang(monkeypatch):
-    inside, done, evaluate = threading.Event(), threading.Event(), Network.updates
-
-    def slow(*arguments, **options):
-        if threading.current_thread() is thread:
-            inside.set()
-            done.wait(30)
-        return evaluate(*arguments, **options)
-
-    monkeypatch.setattr(Network, "updates", slow)
-    thread = threading.Thread(target=lambda: new(learning_rate="cosine").fit(X, y))
-    thread.start()
-    try:
-        assert inside.wait(10)
-        theta, _ = _result_of_a_fork()
-    finally:
-        done.set()
-        thread.join(30)
-    assert_array_equal(theta, new(learning_rate="cosine").fit(X, y)._theta)

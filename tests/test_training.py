@@ -600,46 +600,6 @@ def test_a_class_with_one_member_is_too_little_for_early_stopping():
 
 
 @each_estimator
-@each_solver
-@pytest.mark.parametrize("ragged", [False, True])
-@pytest.mark.parametrize("learning_rate", ["constant", "invscaling"])
-def test_a_warm_start_goes_on_exactly(Estimator, solver, ragged, learning_rate):
-    X, y = make_data(ragged=ragged)
-    parameters = {"solver": solver, "batch_size": 9, "learning_rate": learning_rate}
-    whole = new(Estimator, **parameters).fit(X, y)
-    parts = new(Estimator, **parameters, max_iter=3, warm_start=True).fit(X, y)
-    assert_same_training(parts.set_params(max_iter=2).fit(X, y), whole)
-
-
-@each_estimator
-@each_solver
-@pytest.mark.parametrize("ragged", [False, True])
-@pytest.mark.parametrize("learning_rate", ["constant", "invscaling", "cosine"])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_fit_is_one_partial_fit_an_epoch(Estimator, solver, ragged, learning_rate, dtype):
-    X, y = make_data(n_classes=3, ragged=ragged)
-    parameters = {"solver": solver, "batch_size": 9, "learning_rate": learning_rate, "dtype": dtype}
-    whole, parts = new(Estimator, **parameters).fit(X, y), new(Estimator, **parameters)
-    classes = {"classes": [0, 1, 2]} if Estimator is RNNClassifier else {}
-    for _ in range(5):
-        parts.partial_fit(X, y, **classes)
-    assert_same_training(parts, whole)
-
-
-@each_estimator
-@each_solver
-@pytest.mark.parametrize("random_state", [0, None])
-def test_training_goes_on_exactly_after_pickling(Estimator, solver, random_state):
-    X, y = make_data(ragged=True)
-    estimator = new(Estimator, solver=solver, batch_size=9, random_state=random_state, max_iter=2).fit(X, y)
-    resumed = pickle.loads(pickle.dumps(estimator))
-    for _ in range(2):
-        estimator.partial_fit(X, y)
-        resumed = pickle.loads(pickle.dumps(resumed.partial_fit(X, y)))
-    assert_same_training(resumed, estimator)
-
-
-@each_estimator
 def test_without_a_warm_start_every_fit_begins_anew(Estimator):
     X, y = make_data()
     estimator = new(Estimator).fit(X, y)
