@@ -298,7 +298,8 @@ class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # sci
         try:
             yield
         except BaseException:
-            self.__dict__.clear()
+            for name in self.__dict__.keys() - before.keys():  # one by one, as other threads may predict
+                del self.__dict__[name]
             self.__dict__.update(before)
             if rng_state is not None:
                 rng.set_state(rng_state)

@@ -232,7 +232,7 @@ SHORT_AND_LONG = {
     "days, NaT of pandas": ([DAYS[:1], DAYS], pd.NaT),
     "days, NaN": ([DAYS[:1], DAYS], np.nan),
     "days": ([DAYS[:1], DAYS], np.datetime64("1970-01-01")),
-    "differences, NaT": ([np.diff(DAYS), np.diff(DAYS).repeat(2)], np.timedelta64("NaT")),
+    "differences, NaT": ([np.diff(DAYS), np.diff(DAYS).repeat(2)], np.timedelta64("NaT", "D")),
     "text, empty": ([np.array(["a"]), np.array(["b", "cd"])], ""),
     "text, longer": ([np.array(["a"]), np.array(["b", "cd"])], "<pad>"),
     "bytes": ([np.array([b"a"]), np.array([b"b", b"c"])], b""),
