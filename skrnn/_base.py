@@ -41,7 +41,7 @@ from .sequences import (
     is_stepwise,
 )
 
-#: version of the pickled state; raised when an older skrnn could not read it
+#: version of the pickled state; raised when an older skrnn could not read it, or this one not what an older one wrote
 STATE_FORMAT = 2
 #: scikit-learn 1.9 refuses weights that are all zero by itself; a stream may pass on without any target
 ALL_MAY_BE_ZERO = {name: True for name in signature(_check_sample_weight).parameters if name == "allow_all_zero_weights"}
@@ -422,10 +422,15 @@ class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # sci
         return self._fitted_network().named(self._theta)[1]
 
     def __getstate__(self) -> dict[str, Any]:
-        state: dict[str, Any] = super().__getstate__()
+        state: dict[str, Any] = _in_memory(super().__getstate__())
         return state | {"_skrnn_version": __version__, "_skrnn_format": STATE_FORMAT}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        if not (isinstance(state, dict) and "_skrnn_version" in state and isinstance(state.get("_skrnn_format"), int)):
+            raise ValueError(
+                f"This {type(self).__name__} can't be read: the version and the format that skrnn stores with it are missing. "
+                "It was damaged, or not saved by skrnn."
+            )
         state = dict(state)
         version, state_format = state.pop("_skrnn_version"), state.pop("_skrnn_format")
         if state_format != STATE_FORMAT:
@@ -434,9 +439,20 @@ class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # sci
                 f"This {type(self).__name__} was saved by skrnn {version}, in another, {age} format than skrnn {__version__} "
                 f"reads. {remedy}."
             )
-        super().__setstate__(state)
+        # parameters that came after the version it was saved by
+        parameters = signature(type(self)).parameters.values()
+        super().__setstate__({each.name: each.default for each in parameters if each.default is not each.empty} | state)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
+
+
+def _in_memory(value: Any) -> Any:
+    """Return plain arrays for memory-mapped ones, in containers too: skops would ask to trust ``numpy.memmap``."""
+    if isinstance(value, np.memmap):
+        return np.asarray(value)
+    if type(value) is dict:
+        return {key: _in_memory(each) for key, each in value.items()}
+    return type(value)(map(_in_memory, value)) if type(value) in (list, tuple) else value

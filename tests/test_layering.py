@@ -17,6 +17,7 @@ LAYERS = {
     "_runtime": (set(), {"joblib", "numpy", "threadpoolctl"}),
     "_callbacks": (set(), {"numpy", "sklearn"}),
     "_version": (set(), set()),
+    "persistence": (set(), set()),
     "sequences": (set(), {"numpy", "scipy", "sklearn"}),  # and by name, when a frame is asked for, pandas or polars
     "_stack": ({"_core"}, {"numpy"}),
     "_readout": ({"_stack", "_core"}, {"numpy"}),
