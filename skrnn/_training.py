@@ -362,10 +362,11 @@ def train_lbfgs(
         options={"maxiter": options.max_iter, "maxfun": options.max_fun, "gtol": options.tol},
     )
     if not is_finite:
-        warn(
-            f"The loss or gradient became non-finite in iteration {run.n_iter + 1}, of all data in one batch; the last finite "
-            "weights are kept. Scale X and y, or take another solver, whose gradients are clipped, and start anew."
-        )
+        where = f"in iteration {run.n_iter + 1}, of all data in one batch"
+        remedy = "Scale X and y, or take another solver, whose gradients are clipped, and start anew."
+        if run.n_iter == 0:
+            raise ValueError(f"The loss or gradient is not finite {where}, before any update. {remedy}")
+        warn(f"The loss or gradient became non-finite {where}; the last finite weights are kept. {remedy}")
     elif not (result.success or stopped or interrupted()):
         warn(f"L-BFGS did not converge: {result.message}. Increase max_iter or max_fun, or scale X.")
     if not run.loss_curve:  # converged where it began

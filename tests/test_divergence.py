@@ -154,6 +154,23 @@ def test_weights_that_led_to_an_overflow_are_taken_back(Estimator, solver, rate)
     assert estimator.clip_fraction_ == shorter.clip_fraction_
 
 
+@pytest.mark.parametrize("activation", ["identity", "relu"])
+def test_lbfgs_keeps_the_last_finite_iteration(activation):
+    X, y = make_data(n_steps=20)
+    huge = 1e152 * X
+    estimator = new(RNNRegressor, cell="rnn", activation=activation, solver="lbfgs", warm_start=True)
+    with pytest.raises(ValueError, match=r"not finite in iteration 1, .* before any update. Scale X and y"):
+        estimator.fit(huge, y)
+    assert not hasattr(estimator, "_theta")
+    caught_in(estimator.fit, X, y)
+    before = copy.deepcopy(estimator)
+    (warning,) = caught_in(estimator.fit, huge, y)
+    assert "non-finite in iteration 6, of all data in one batch; the last finite weights" in str(warning.message)
+    assert_array_equal(estimator._theta, before._theta)
+    assert estimator.loss_curve_ == before.loss_curve_
+    assert_finite(estimator, X)
+
+
 @each_estimator
 @each_solver
 def test_a_refused_update_leaves_the_state_of_the_solver(Estimator, solver):
