@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import replace
 from inspect import signature
@@ -25,10 +25,11 @@ from ._kept import SMALL_CHUNK, kept_of
 from ._network import Architecture, Network
 from ._prediction import SMALL_CALL, hidden_states, is_large, raw_predictions
 from ._runs import check_same, fitted_attributes, resume_run, resume_stream, start_run
-from ._runtime import computing, threads
+from ._runtime import computing, deferred_interrupt, threads
 from ._scale import warn_of_features, warn_of_targets
-from ._training import Run, train, train_lbfgs, train_once
+from ._training import Interrupted, Run, train, train_lbfgs, train_once
 from ._version import __version__
+from ._warnings import warn
 from .sequences import (
     Sequences,
     as_numbers,
@@ -165,7 +166,27 @@ class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # sci
         ``encode(y, sequences, goes_on)`` sets ``n_outputs_`` and what else describes the targets, and returns them as the loss
         takes them, (..., n_sequences) or (..., n_steps_in_total).
         """
-        with self._unchanged_on_error(), computing(), threads(self.n_jobs) as submit:
+        before, rng = self.__dict__.copy(), self.random_state
+        rng_state = rng.get_state(legacy=False) if isinstance(rng, np.random.RandomState) else None
+        try:
+            with deferred_interrupt() as interrupted:
+                self._fit_until(interrupted, X, y, sample_weight, encode, incremental)
+                if interrupted():
+                    if incremental:
+                        raise KeyboardInterrupt
+                    warn("Training interrupted by the user; the weights after the last complete update are kept.")
+        except BaseException:
+            self.__dict__ = before  # in one step, and here rather than in a function, at whose beginning Ctrl-C may be raised
+            if rng_state is not None:
+                rng.set_state(rng_state)
+            raise
+        return self
+
+    def _fit_until(
+        self, interrupted: Interrupted, X: Any, y: Any, sample_weight: Any, encode: Encoder, incremental: bool
+    ) -> None:
+        """Do what ``_fit`` does, but leave the estimator half done if this raises."""
+        with computing(), threads(self.n_jobs) as submit:
             check_combinations(self)
             goes_on = (incremental or self.warm_start) and hasattr(self, "_theta")
             sequences = self._check_X(X, reset=not goes_on)
@@ -184,14 +205,14 @@ class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # sci
 
             def learn(epochs: Epochs) -> Run:
                 if self.solver == "lbfgs":
-                    train_lbfgs(network, run, data, options_of(self, len(data.index)), epochs)
+                    train_lbfgs(network, run, data, options_of(self, len(data.index)), epochs, interrupted=interrupted)
                 elif incremental:
                     options = options_of(self, len(data.index))
                     if stream is not None:
                         options = replace(options, batch_size=len(sequences), shuffle=False)
-                    train_once(network, run, data, options, stream, epochs)
+                    train_once(network, run, data, options, stream, epochs, interrupted=interrupted)
                 else:
-                    self._train(network, run, data, sample_weight, epochs)
+                    self._train(network, run, data, sample_weight, epochs, interrupted)
                 self.__dict__.update(fitted_attributes(network, run, stream))
                 return run
 
@@ -204,7 +225,6 @@ class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # sci
                 with_epochs(self, learn, n_epochs, X=X, y=y, sample_weight=sample_weight, attributes=attributes)
             else:
                 learn(Epochs())
-        return self
 
     def _problem(self, sequences: Sequences, targets: NDArray[Any], sample_weight: Any) -> tuple[Network, Data]:
         """Build the network with its loss, and the data to minimise it on."""
@@ -225,7 +245,9 @@ class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # sci
         if not is_classifier(self) and network.loss.inverse_link == "identity":
             warn_of_targets(*data.targets_of(data.index))
 
-    def _train(self, network: Network, run: Run, data: Data, sample_weight: Any, epochs: Epochs) -> None:
+    def _train(
+        self, network: Network, run: Run, data: Data, sample_weight: Any, epochs: Epochs, interrupted: Interrupted
+    ) -> None:
         """Epochs until a stopping rule ends them, with a validation share if there is to be one."""
         validate = None
         if self.early_stopping:
@@ -243,7 +265,8 @@ class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # sci
                 return self._validation_score(raw_predictions(network, theta, sequences)[0], y, weight)
 
         options = options_of(self, len(data.index))
-        train(network, run, data, options, n_epochs=self.max_iter, validate=validate, epochs=epochs)
+        n_epochs = self.max_iter
+        train(network, run, data, options, n_epochs=n_epochs, interrupted=interrupted, validate=validate, epochs=epochs)
 
     def _check_X(self, X: Any, *, reset: bool) -> Sequences:
         of_user = None if isinstance(self.dtype, str) and self.dtype == "auto" else np.dtype(self.dtype)
@@ -290,20 +313,6 @@ class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # sci
         check_unmasked(y, "y")
         check_not_steps(y)
         return y
-
-    @contextmanager
-    def _unchanged_on_error(self) -> Iterator[None]:
-        before, rng = self.__dict__.copy(), self.random_state
-        rng_state = rng.get_state(legacy=False) if isinstance(rng, np.random.RandomState) else None
-        try:
-            yield
-        except BaseException:
-            for name in self.__dict__.keys() - before.keys():  # one by one, as other threads may predict
-                del self.__dict__[name]
-            self.__dict__.update(before)
-            if rng_state is not None:
-                rng.set_state(rng_state)
-            raise
 
     # ---------------------------------------------------------------- what the subclasses add
 

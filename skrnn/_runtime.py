@@ -153,28 +153,34 @@ def threads(n_jobs: int | None) -> Iterator[Callable[..., Future[Any]] | None]:
             raise
 
 
-@contextmanager
-def deferred_interrupt() -> Iterator[Callable[[], bool]]:
+class deferred_interrupt:
     """Note Ctrl-C instead of raising KeyboardInterrupt, so that no update is torn; yield a function that tells of it.
 
-    A second Ctrl-C is raised. Nothing is changed outside the main thread, where Python delivers no signals, and where Ctrl-C
-    is ignored or has a handler of the user's own.
+    A second Ctrl-C is raised at once, and one that nobody was told of at the end. Nothing is changed outside the main thread,
+    where Python delivers no signals, and where Ctrl-C is ignored or has a handler of the user's own.
     """
-    received: list[int] = []
-    if (
-        threading.current_thread() is not threading.main_thread()
-        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
-    ):
-        yield lambda: False
-        return
 
-    def note(signum: int, _frame: FrameType | None) -> None:
-        if received:
+    def __enter__(self) -> Callable[[], bool]:
+        self._received = self._told = False
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        self._takes_part = in_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if self._takes_part:
+            signal.signal(signal.SIGINT, self._note)
+        return self._tell
+
+    def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
+        if self._takes_part:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            if self._received and not self._told and kind is None:
+                raise KeyboardInterrupt
+
+    def _note(self, _signum: int, _frame: FrameType | None) -> None:
+        if self._received:
+            self._told = True
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # here, since wherever this is raised may be the end
             raise KeyboardInterrupt
-        received.append(signum)
+        self._received = True
 
-    previous = signal.signal(signal.SIGINT, note)
-    try:
-        yield lambda: bool(received)
-    finally:
-        signal.signal(signal.SIGINT, previous)
+    def _tell(self) -> bool:
+        self._told |= self._received
+        return self._received

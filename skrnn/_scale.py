@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
+
+from ._warnings import warn
 
 #: root mean squares of features, and standard deviations of targets, that go without a warning
 LEAST, LARGEST = 0.05, 20.0
@@ -35,7 +35,7 @@ def warn_of_features(values: NDArray[Any]) -> None:
     if differ:
         which += f", feature {smallest} of {size[smallest]:.2g}"
     ids = " If it is a token id, set embedding_dim." if len(size) == 1 and (values == np.rint(values)).all() else ""
-    _warn(
+    warn(
         f"X is not scaled: {which}. Networks learn best from features of about one; scale them, for example with "
         f"make_pipeline(PerStep(StandardScaler()), ...) of skrnn.preprocessing and scikit-learn.{ids}"
     )
@@ -49,11 +49,7 @@ def warn_of_targets(y: NDArray[Any], weight: NDArray[Any]) -> None:
         known = spread[spread > NEGLIGIBLE * np.abs(y).max(axis=1)]
     if len(known) and not (known.min() >= LEAST and known.max() <= LARGEST):
         worst = known.min() if known.max() <= LARGEST else known.max()
-        _warn(
+        warn(
             f"y is not scaled: its standard deviation is {worst:.2g}. Networks learn best to predict what varies by about one; "
             "scale them, for example with TransformedTargetRegressor(..., transformer=StandardScaler()) of scikit-learn."
         )
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, ConvergenceWarning, stacklevel=2)

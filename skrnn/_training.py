@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import sys
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from sklearn.exceptions import ConvergenceWarning
 
 from ._callbacks import Epochs
 from ._core.workspace import aligned_zeros
@@ -25,7 +23,7 @@ from ._optim.clipping import clip
 from ._optim.schedules import SCHEDULES
 from ._optim.solvers import SOLVERS, Solver
 from ._passes import Stream
-from ._runtime import deferred_interrupt
+from ._warnings import warn
 
 #: "adaptive" divides the learning rate by this, and stops below the least factor that is worth a try
 ADAPTIVE_DIVISOR = 5.0
@@ -40,6 +38,8 @@ FALLING_SHARE = 0.1
 LEARNED_SHARE = 0.98
 #: a loss above this is divergence, even where it can still be computed
 LARGEST_LOSS = 1e150
+#: tells whether training shall end after the last complete update
+Interrupted = Callable[[], bool]
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,7 @@ def train(
     options: Options,
     *,
     n_epochs: int,
+    interrupted: Interrupted,
     validate: Callable[[NDArray[np.floating]], float] | None = None,
     epochs: Epochs | None = None,
 ) -> None:
@@ -114,6 +115,8 @@ def train(
     ----------
     network, run, data, options
     n_epochs : int
+    interrupted : callable
+        KeyboardInterrupt is raised where it leaves no update at all.
     validate : callable, optional
         The score of ``theta`` on the validation share; the best weights are then restored at the end.
     epochs : Epochs, optional
@@ -124,30 +127,29 @@ def train(
     epochs, n_updates, without_improvement = epochs or Epochs(), run.n_updates, 0
     # a schedule with an end of its own brings the loss down until then
     may_end_early = options.learning_rate != "cosine" or validate is not None
-    with deferred_interrupt() as interrupted:
-        for _ in range(n_epochs):
-            epochs.begin(minibatch_training.left)
-            loss = minibatch_training.epoch(interrupted)
-            if loss is not None:
-                improved = _record(run, loss, None if validate is None else validate(run.theta), options)
-                without_improvement = 0 if improved else without_improvement + 1
-            if epochs.end(minibatch_training.left) or loss is None:
+    for _ in range(n_epochs):
+        epochs.begin(minibatch_training.left)
+        loss = minibatch_training.epoch(interrupted)
+        if loss is not None:
+            improved = _record(run, loss, None if validate is None else validate(run.theta), options)
+            without_improvement = 0 if improved else without_improvement + 1
+        if epochs.end(minibatch_training.left) or loss is None:
+            break
+        if without_improvement > options.n_iter_no_change and may_end_early:
+            if options.learning_rate != "adaptive":
                 break
-            if without_improvement > options.n_iter_no_change and may_end_early:
-                if options.learning_rate != "adaptive":
-                    break
-                run.rate_factor /= ADAPTIVE_DIVISOR
-                if run.rate_factor * options.learning_rate_init < ADAPTIVE_LEAST_RATE:
-                    break
-                without_improvement = 0
-        else:
-            if not interrupted():
-                _warn_unless_converged(run.loss_curve[-n_epochs:], options)
-        if interrupted():
-            _warn("Training interrupted by the user; the weights after the last complete update are kept.")
+            run.rate_factor /= ADAPTIVE_DIVISOR
+            if run.rate_factor * options.learning_rate_init < ADAPTIVE_LEAST_RATE:
+                break
+            without_improvement = 0
+    else:
+        if not interrupted():
+            _warn_unless_converged(run.loss_curve[-n_epochs:], options)
+    if interrupted() and run.n_updates == n_updates:
+        raise KeyboardInterrupt
     n_updates, n_exploding = run.n_updates - n_updates, minibatch_training.n_exploding
     if n_updates >= EXPLODING_UPDATES and n_exploding >= EXPLODING_SHARE * n_updates:
-        _warn(
+        warn(
             f"The gradients of {n_exploding} of {n_updates} updates were more than {EXPLODING:.0f} times as long as "
             f"clip_norm={options.clip_norm}, and clipped: they explode, or X or y is not scaled. Scale both to about one; if "
             "that is done, lower learning_rate_init, take cell='gru' or recurrent_init_scheme='orthogonal', set "
@@ -158,9 +160,16 @@ def train(
 
 
 def train_once(
-    network: Network, run: Run, data: Data, options: Options, stream: Stream | None = None, epochs: Epochs | None = None
+    network: Network,
+    run: Run,
+    data: Data,
+    options: Options,
+    stream: Stream | None = None,
+    epochs: Epochs | None = None,
+    *,
+    interrupted: Interrupted,
 ) -> None:
-    """Train ``run`` for one epoch; Ctrl-C is raised.
+    """Train ``run`` for one epoch; KeyboardInterrupt is raised where it is interrupted.
 
     With a ``stream``, which needs a single minibatch, the sequences go on from there. It is left as it was on divergence. A
     stream has no epochs, in whatever pieces it comes, so "cosine" is constant.
@@ -170,7 +179,9 @@ def train_once(
     minibatch_training = _MinibatchTraining(network, run, data, options, stream, is_fit=False)
     epochs = epochs or Epochs()
     epochs.begin(minibatch_training.left)
-    loss = minibatch_training.epoch(lambda: False)
+    loss = minibatch_training.epoch(interrupted)
+    if interrupted():
+        raise KeyboardInterrupt
     if loss is not None:
         _record(run, loss, None, options)
     epochs.end(minibatch_training.left)
@@ -180,18 +191,18 @@ def train_once(
 def _warn_unless_converged(losses: list[float], options: Options) -> None:
     """Warn if training ended with ``max_iter`` though it had not done; ``losses`` are those of its epochs."""
     if options.learning_rate != "cosine":
-        _warn(
+        warn(
             f"Maximum iterations ({options.max_iter}) reached and the optimization hasn't converged yet. "
             "Increase max_iter, or anneal with learning_rate='cosine'."
         )
     elif losses[len(losses) // 2] - losses[-1] > FALLING_SHARE * abs(losses[0]):
-        _warn(
+        warn(
             f"The loss was still falling when the schedule ended: from {losses[0]:.2g} in the first epoch to "
             f"{losses[len(losses) // 2]:.2g} halfway and {losses[-1]:.2g} after max_iter={options.max_iter}. Increase "
             "max_iter, or lower learning_rate_init if the loss began far above."
         )
     elif losses[-1] > LEARNED_SHARE * losses[0]:
-        _warn(
+        warn(
             f"The loss has hardly fallen: from {losses[0]:.4g} in the first epoch to {losses[-1]:.4g} after "
             f"max_iter={options.max_iter}. Raise learning_rate_init or max_iter, scale X and y, and see whether y depends on X."
         )
@@ -227,12 +238,14 @@ class _MinibatchTraining:
         self.network, self.run, self.data, self.options = network, run, data, options
         self.stream, self.is_fit = stream, is_fit
         self.n_exploding = 0
+        #: ``n_updates``, ``n_clipped`` and ``n_exploding`` before the last update of this call
+        self.counts_before: tuple[int, int, int] | None = None
         self.solver = options.new_solver(run.theta.size, run.theta.dtype, run.solver_state)
         self.grad = aligned_zeros(run.theta.shape, run.theta.dtype)
         # squares of an accepted gradient must not overflow in a solver's second moments
         self.largest_norm = float(np.sqrt(np.finfo(run.theta.dtype).max)) / 100
 
-    def epoch(self, interrupted: Callable[[], bool]) -> float | None:
+    def epoch(self, interrupted: Interrupted) -> float | None:
         """Return the weighted mean loss; None where training must stop, with the weights of the last good update.
 
         It is NaN if a stream passed on without any target.
@@ -266,15 +279,22 @@ class _MinibatchTraining:
         )
 
     def step(self, loss: float, epochs_done: float) -> bool:
-        """Clip the gradient and make a step by the schedule; one that is not finite is not made, and False is returned."""
+        """Clip the gradient and make a step by the schedule; one that is not finite is not made, and False is returned.
+
+        If it is the loss or the gradient that is not finite, the step that led there is undone.
+        """
         options, run = self.options, self.run
         norm, before, clipped = clip(self.grad, options.clip_value, options.clip_norm)
         if not (loss < LARGEST_LOSS and norm < self.largest_norm):
+            if self.counts_before is not None:
+                self.solver.undo(run.theta)
+                run.n_updates, run.n_clipped, self.n_exploding = self.counts_before
             return False
         schedule = SCHEDULES[options.learning_rate]
         factor = schedule(self.solver.n_updates + 1, epochs_done / options.max_iter, options.power_t)
         if not self.solver.step(run.theta, self.grad, options.learning_rate_init * run.rate_factor * factor):
             return False
+        self.counts_before = run.n_updates, run.n_clipped, self.n_exploding
         run.n_clipped += clipped
         self.n_exploding += options.clip_norm is not None and before > EXPLODING * options.clip_norm
         run.n_updates += 1
@@ -284,23 +304,25 @@ class _MinibatchTraining:
         """Warn, or raise if there are no good weights to keep."""
         where = f"in epoch {self.run.n_iter + 1}, batch {number + 1}"
         remedy = "Lower learning_rate_init, set clip_norm or clip_value, or scale X and y, and start anew."
-        if self.run.n_updates == 0:
+        if self.run.n_updates == 0 and self.counts_before is None:
             raise ValueError(f"The loss, gradient or update is not finite {where}, before any update. {remedy}")
-        _warn(f"The loss, gradient or update became non-finite {where}; the last finite weights are kept. {remedy}")
+        warn(f"The loss, gradient or update became non-finite {where}; the last finite weights are kept. {remedy}")
 
 
-def train_lbfgs(network: Network, run: Run, data: Data, options: Options, epochs: Epochs | None = None) -> None:
+def train_lbfgs(
+    network: Network, run: Run, data: Data, options: Options, epochs: Epochs | None = None, *, interrupted: Interrupted
+) -> None:
     """Full-batch training of ``run`` by L-BFGS (``scipy.optimize``), the data taken in chunks of bounded memory.
 
-    Callbacks see each iteration as one of ``epochs``.
+    Callbacks see each iteration as one of ``epochs``. KeyboardInterrupt is raised if it is interrupted before the first.
     """
-    epochs, stopped, n_evaluations = epochs or Epochs(), False, -1  # the first is only to look
+    epochs, stopped, is_finite, n_evaluations = epochs or Epochs(), False, True, -1  # the first is only to look
     batches = list(data.batches())
     total = sum(batch.total_weight(0, batch.n_steps) for batch in batches)
     grad = np.empty_like(run.theta)
 
     def objective(theta: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        nonlocal n_evaluations
+        nonlocal is_finite, n_evaluations
         if not epochs.has_begun:  # the first evaluation after an iteration is for the next
             epochs.begin(left)
         n_evaluations += 1
@@ -309,43 +331,45 @@ def train_lbfgs(network: Network, run: Run, data: Data, options: Options, epochs
         for batch in batches:
             loss += network.loss_and_gradient(theta, batch, grad, total)
             gradient += grad
+        is_finite = math.isfinite(loss) and bool(np.isfinite(gradient).all())
         return loss, gradient
 
     def left() -> Run:
         return replace(run, t=run.t + len(data.index) * max(n_evaluations, 0), first_epoch=run.n_iter)
 
-    if not math.isfinite(objective(run.theta.astype(np.float64))[0]):
-        raise ValueError("The loss is not finite at the initial weights. Scale X and y.")
-    with deferred_interrupt() as interrupted:
+    def callback(intermediate_result: Any) -> None:
+        nonlocal stopped
+        if not is_finite:
+            raise StopIteration
+        run.theta[...] = intermediate_result.x
+        run.n_iter += 1
+        _record(run, float(intermediate_result.fun), None, options)
+        stopped = epochs.end(left)
+        if stopped or interrupted():
+            raise StopIteration
 
-        def callback(intermediate_result: Any) -> None:
-            nonlocal stopped
-            if not math.isfinite(intermediate_result.fun):
-                raise StopIteration
-            run.theta[...] = intermediate_result.x
-            run.n_iter += 1
-            _record(run, float(intermediate_result.fun), None, options)
-            stopped = epochs.end(left)
-            if stopped or interrupted():
-                raise StopIteration
-
-        result = minimize(
-            objective,
-            run.theta.astype(np.float64),
-            method="L-BFGS-B",
-            jac=True,
-            callback=callback,
-            options={"maxiter": options.max_iter, "maxfun": options.max_fun, "gtol": options.tol},
-        )
-        if interrupted():
-            _warn("Training interrupted by the user; the weights after the last complete iteration are kept.")
-        elif not (result.success or stopped):
-            _warn(f"L-BFGS did not converge: {result.message}. Increase max_iter or max_fun, or scale X.")
+    objective(run.theta.astype(np.float64))
+    if not is_finite:
+        raise ValueError("The loss or gradient is not finite at the initial weights. Scale X and y.")
+    if interrupted():
+        raise KeyboardInterrupt
+    result = minimize(
+        objective,
+        run.theta.astype(np.float64),
+        method="L-BFGS-B",
+        jac=True,
+        callback=callback,
+        options={"maxiter": options.max_iter, "maxfun": options.max_fun, "gtol": options.tol},
+    )
+    if not is_finite:
+        where = f"in iteration {run.n_iter + 1}, of all data in one batch"
+        remedy = "Scale X and y, or take another solver, whose gradients are clipped, and start anew."
+        if run.n_iter == 0:
+            raise ValueError(f"The loss or gradient is not finite {where}, before any update. {remedy}")
+        warn(f"The loss or gradient became non-finite {where}; the last finite weights are kept. {remedy}")
+    elif not (result.success or stopped or interrupted()):
+        warn(f"L-BFGS did not converge: {result.message}. Increase max_iter or max_fun, or scale X.")
     if not run.loss_curve:  # converged where it began
         _record(run, float(result.fun), None, options)
     epochs.end(left)  # one that found no better weights
     run.t, run.first_epoch = left().t, run.n_iter
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, ConvergenceWarning, stacklevel=2)

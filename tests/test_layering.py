@@ -13,7 +13,8 @@ ROOT = Path(skrnn.__file__).parent
 LAYERS = {
     "_core": (set(), {"numpy", "scipy", "threadpoolctl"}),
     "_optim": (set(), {"numpy"}),
-    "_scale": (set(), {"numpy", "sklearn"}),
+    "_warnings": (set(), {"sklearn"}),
+    "_scale": ({"_warnings"}, {"numpy"}),
     "_runtime": (set(), {"joblib", "numpy", "threadpoolctl"}),
     "_callbacks": (set(), {"numpy", "sklearn"}),
     "_version": (set(), set()),
@@ -24,7 +25,7 @@ LAYERS = {
     "_passes": ({"_readout", "_stack", "_core"}, set()),
     "_network": ({"_passes", "_readout", "_stack", "_core"}, {"numpy"}),
     "_data": ({"sequences"}, {"numpy", "sklearn"}),
-    "_training": ({"_data", "_network", "_passes", "_core", "_optim", "_callbacks", "_runtime"}, {"numpy", "scipy", "sklearn"}),
+    "_training": ({"_data", "_network", "_passes", "_core", "_optim", "_callbacks", "_warnings"}, {"numpy", "scipy"}),
     "_kept": ({"_network"}, {"numpy"}),
     "_runs": ({"_training", "_data", "_kept", "_network", "_passes", "sequences"}, {"numpy", "sklearn"}),
     "_prediction": ({"_data", "_network", "sequences"}, {"numpy"}),

@@ -3,7 +3,6 @@
 import copy
 import io
 import pickle
-import signal
 import tracemalloc
 import warnings
 
@@ -528,50 +527,6 @@ def test_sequences_of_equal_length_may_come_in_any_form(Estimator):
 # -------------------------------------------------------------------- what goes wrong on the way
 
 
-@pytest.fixture
-def interrupt(monkeypatch):
-    """Make Ctrl-C arrive during the given update, counted from 1."""
-
-    def arrange(when):
-        original, calls = Solver.step, []
-
-        def interrupted(*arguments):
-            result = original(*arguments)
-            calls.append(None)
-            if len(calls) == when:
-                signal.raise_signal(signal.SIGINT)
-            return result
-
-        monkeypatch.setattr(Solver, "step", interrupted)
-
-    return arrange
-
-
-@each_estimator
-@pytest.mark.parametrize("when", [1, 2, 4])
-def test_an_interrupt_is_raised_and_leaves_the_estimator_as_it_was(Estimator, interrupt, when):
-    X, y = make_data(Estimator)
-    estimator = stream(new(Estimator, truncation_length=8, truncation_stride=4), X, y, (8,))
-    before, uninterrupted = pickle.dumps(estimator), copy.deepcopy(estimator)
-    interrupt(when)
-    with pytest.raises(KeyboardInterrupt):
-        estimator.partial_fit(X[:, 8:], y[:, 8:])
-    assert pickle.dumps(estimator) == before
-    estimator.partial_fit(X[:, 8:], y[:, 8:])  # so the piece can be fed again
-    assert_same_stream(estimator, uninterrupted.partial_fit(X[:, 8:], y[:, 8:]))
-
-
-def test_an_interrupt_of_the_first_call_leaves_no_state(interrupt):
-    X, y = make_data(RNNRegressor)
-    interrupt(2)
-    reg = new(RNNRegressor, truncation_length=4)
-    with pytest.raises(KeyboardInterrupt):
-        reg.partial_fit(X, y)
-    assert not hasattr(reg, "state_")
-    reg.partial_fit(X[:2], y[:2])  # any number of sequences may begin
-    assert reg.state_.shape == (2, 4)
-
-
 @each_estimator
 def test_a_piece_without_any_weight_carries_the_state_on(Estimator):
     X, y = make_data(Estimator)
@@ -600,21 +555,6 @@ def test_pieces_shorter_than_a_window_reach_back_over_those_before():
     by_steps = stream(new(RNNRegressor, **parameters), X, y, (1,) * N_STEPS)
     expected = new(RNNRegressor, **parameters, truncation_stride=1).partial_fit(X, y)
     assert_allclose(by_steps._theta, expected._theta, rtol=1e-9, atol=1e-12)
-
-
-def test_divergence_keeps_the_last_finite_weights_and_leaves_the_state_as_it_was():
-    X, y = make_data(RNNRegressor)
-    reg = stream(new(RNNRegressor, truncation_length=4, clip_norm=None), X, y, (8,))
-    state = reg.state_
-    expected = copy.deepcopy(reg).partial_fit(X[:, 8:12], y[:, 8:12])
-    huge = y.copy()
-    huge[1, 13] = 1e300
-    (warning,) = caught_in(reg.partial_fit, X[:, 8:], huge[:, 8:])
-    assert "non-finite" in str(warning.message)
-    assert_array_equal(reg.state_, state)
-    assert_array_equal(reg._theta, expected._theta)
-    reg.partial_fit(X[:, 8:], y[:, 8:])
-    assert (reg.state_ != state).any()
 
 
 def test_an_error_in_the_middle_leaves_everything_as_it_was(monkeypatch):

@@ -1,6 +1,7 @@
 """First-order solvers: vector lines over one flat parameter vector, in place.
 
-A solver's state is its ``state`` dict of plain arrays and an integer, so it can be stored, copied and resumed.
+A solver's state is its ``state`` dict of plain arrays and an integer, so it can be stored, copied and resumed. Each of these
+vectors has a second place, where an update writes: one that is refused changes nothing, and the last one can be undone.
 """
 
 from __future__ import annotations
@@ -32,30 +33,40 @@ class Solver(ABC):
     def __init__(self, size: int, dtype: np.dtype[Any], state: dict[str, Any] | None = None) -> None:
         state = state or {}
         self.n_updates = int(state.get("n_updates", 0))
-        self._work = np.empty(size, dtype)
-        for name in self.vectors:
-            setattr(self, name, np.array(state[name]) if name in state else np.zeros(size, dtype))
+        #: by name, the vectors of the state; what is to become of them, and after the update what they were
+        self._now = {name: np.array(state[name]) if name in state else np.zeros(size, dtype) for name in self.vectors}
+        self._next = {name: np.empty(size, dtype) for name in self.vectors}
+        #: the parameters before the last update; room to work while there is a new one
+        self._before = np.empty(size, dtype)
 
     @property
     def state(self) -> dict[str, Any]:
         """Copies of the vectors and the number of updates so far."""
-        return {"n_updates": self.n_updates, **{name: getattr(self, name).copy() for name in self.vectors}}
+        return {"n_updates": self.n_updates, **{name: vector.copy() for name, vector in self._now.items()}}
 
     def step(self, theta: Vector, grad: Vector, learning_rate: float) -> bool:
-        """Update ``theta`` in place and return True, or leave it and return False if the update is not finite.
+        """Update ``theta`` in place and return True; if the update is not finite, leave it and the state, and return False.
 
-        ``grad`` may be overwritten.
+        ``grad`` is overwritten.
         """
-        self.n_updates += 1
-        update = self._update(grad, learning_rate)
+        update = self._update(grad, learning_rate, self.n_updates + 1)
         if not math.isfinite(float(np.dot(update, update))):
             return False
+        np.copyto(self._before, theta)
         theta -= update
+        self.n_updates += 1
+        self._now, self._next = self._next, self._now
         return True
 
+    def undo(self, theta: Vector) -> None:
+        """Give ``theta`` and the state back as they were before the last ``step``, which returned True."""
+        np.copyto(theta, self._before)
+        self.n_updates -= 1
+        self._now, self._next = self._next, self._now
+
     @abstractmethod
-    def _update(self, grad: Vector, learning_rate: float) -> Vector:
-        """Take in a gradient and return, in ``_work``, what is to be subtracted from the parameters."""
+    def _update(self, grad: Vector, learning_rate: float, number: int) -> Vector:
+        """Write ``_next`` and return, in ``grad``, what the update of this number, from 1 on, subtracts from the parameters."""
 
 
 class SGD(Solver):
@@ -72,7 +83,6 @@ class SGD(Solver):
     """
 
     vectors = ("velocity",)
-    velocity: Vector
 
     def __init__(
         self,
@@ -86,17 +96,15 @@ class SGD(Solver):
         super().__init__(size, dtype, state)
         self.momentum, self.nesterov = momentum, nesterov
 
-    def _update(self, grad: Vector, learning_rate: float) -> Vector:
-        velocity, update = self.velocity, self._work
-        velocity *= self.momentum
+    def _update(self, grad: Vector, learning_rate: float, _number: int) -> Vector:
+        velocity = np.multiply(self._now["velocity"], self.momentum, out=self._next["velocity"])
         velocity += grad
         if self.nesterov:
-            np.multiply(velocity, self.momentum, out=update)
-            update += grad
-            update *= learning_rate
+            grad += np.multiply(velocity, self.momentum, out=self._before)
+            grad *= learning_rate
         else:
-            np.multiply(velocity, learning_rate, out=update)
-        return update
+            np.multiply(velocity, learning_rate, out=grad)
+        return grad
 
 
 class Adam(Solver):
@@ -114,8 +122,6 @@ class Adam(Solver):
     """
 
     vectors = ("first_moment", "second_moment")
-    first_moment: Vector
-    second_moment: Vector
 
     def __init__(
         self,
@@ -130,20 +136,19 @@ class Adam(Solver):
         super().__init__(size, dtype, state)
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
 
-    def _update(self, grad: Vector, learning_rate: float) -> Vector:
-        m, v, update = self.first_moment, self.second_moment, self._work
+    def _update(self, grad: Vector, learning_rate: float, number: int) -> Vector:
         # bias-corrected means are the sums times these
-        mean_1 = (1 - self.beta_1) / (1 - self.beta_1**self.n_updates)
-        mean_2 = (1 - self.beta_2) / (1 - self.beta_2**self.n_updates)
-        m *= self.beta_1
+        mean_1 = (1 - self.beta_1) / (1 - self.beta_1**number)
+        mean_2 = (1 - self.beta_2) / (1 - self.beta_2**number)
+        m = np.multiply(self._now["first_moment"], self.beta_1, out=self._next["first_moment"])
         m += grad
-        v *= self.beta_2
+        v = np.multiply(self._now["second_moment"], self.beta_2, out=self._next["second_moment"])
         v += np.multiply(grad, grad, out=grad)
-        np.sqrt(v, out=update)
-        update += self.epsilon / mean_2**0.5
-        np.divide(m, update, out=update)
-        update *= learning_rate * mean_1 / mean_2**0.5
-        return update
+        np.sqrt(v, out=grad)
+        grad += self.epsilon / mean_2**0.5
+        np.divide(m, grad, out=grad)
+        grad *= learning_rate * mean_1 / mean_2**0.5
+        return grad
 
 
 class RMSprop(Solver):
@@ -158,7 +163,6 @@ class RMSprop(Solver):
     """
 
     vectors = ("second_moment",)
-    second_moment: Vector
 
     def __init__(
         self,
@@ -172,17 +176,16 @@ class RMSprop(Solver):
         super().__init__(size, dtype, state)
         self.beta_2, self.epsilon = beta_2, epsilon
 
-    def _update(self, grad: Vector, learning_rate: float) -> Vector:
-        v, update = self.second_moment, self._work
-        v *= self.beta_2
-        np.multiply(grad, grad, out=update)
-        update *= 1 - self.beta_2
-        v += update
-        np.sqrt(v, out=update)
-        update += self.epsilon
-        np.divide(grad, update, out=update)
-        update *= learning_rate
-        return update
+    def _update(self, grad: Vector, learning_rate: float, _number: int) -> Vector:
+        v = np.multiply(self._now["second_moment"], self.beta_2, out=self._next["second_moment"])
+        work = np.multiply(grad, grad, out=self._before)
+        work *= 1 - self.beta_2
+        v += work
+        np.sqrt(v, out=work)
+        work += self.epsilon
+        grad /= work
+        grad *= learning_rate
+        return grad
 
 
 SOLVERS: dict[str, type[Solver]] = {"adam": Adam, "sgd": SGD, "rmsprop": RMSprop}
