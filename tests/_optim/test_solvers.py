@@ -126,6 +126,6 @@ def test_defaults_are_those_of_pytorch_with_momentum(problem, solver, defaults):
 def test_in_float32_the_arithmetic_is_that_of_float32():
     rng = np.random.default_rng(0)
     theta, grad = rng.normal(size=(2, 1000)).astype(np.float32)
-    expected = theta - np.float32(0.1) * grad
-    SOLVERS["sgd"](1000, theta.dtype, momentum=0.0, nesterov=False).step(theta, grad, 0.1)
+    expected = theta - np.float32(0.1) * (np.float32(0.9) * grad + grad)
+    SOLVERS["sgd"](1000, theta.dtype, momentum=0.9, nesterov=True).step(theta, grad, 0.1)
     assert_array_equal(theta, expected)
