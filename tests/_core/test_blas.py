@@ -72,6 +72,31 @@ def test_without_a_kernel_for_small_matrices_nothing_is_divided(monkeypatch):
     assert blocks_of_rows(512, 157 * 64) == 1
 
 
+class Libraries(list):
+    """What threadpoolctl would find."""
+
+    def select(self, internal_api):
+        return Libraries(library for library in self if library["internal_api"] == internal_api)
+
+    def info(self):
+        return self
+
+
+@pytest.mark.parametrize(
+    ("internal_api", "filepath", "architecture", "expected"),
+    [
+        ("openblas", "/lib/numpy.libs/libscipy_openblas64_.so", "SkylakeX", True),
+        ("openblas", "/lib/numpy.libs/libscipy_openblas64_.so", "Haswell", False),
+        ("openblas", "/lib/scipy.libs/libscipy_openblas.so", "SkylakeX", False),
+        ("mkl", "/lib/numpy.libs/libmkl_rt.so", "SkylakeX", False),
+    ],
+)
+def test_only_openblas_of_numpy_has_a_kernel_for_small_matrices(internal_api, filepath, architecture, expected, monkeypatch):
+    found = Libraries([{"internal_api": internal_api, "filepath": filepath, "architecture": architecture}])
+    monkeypatch.setattr(blas, "ThreadpoolController", lambda: found)
+    assert blas.has_small_kernel.__wrapped__() == expected
+
+
 def test_only_arrays_whose_data_lie_in_order_have_an_address():
     a = np.zeros((4, 6))
     assert address(a[1], a.dtype) - address(a, a.dtype) == 6 * 8
