@@ -90,6 +90,7 @@ def test_a_solver_goes_on_from_its_state(problem, solver):
 def test_a_solver_works_in_place_and_keeps_the_precision(solver, dtype):
     theta, grad = np.ones(5, dtype), np.full(5, 0.5, dtype)
     instance = SOLVERS[solver](5, theta.dtype)
+    assert all(instance.state[name].dtype == dtype for name in instance.vectors)
     view = theta[:]
     instance.step(theta, grad, 0.1)
     assert_array_equal(view, theta)
@@ -123,9 +124,18 @@ def test_defaults_are_those_of_pytorch_with_momentum(problem, solver, defaults):
     assert_array_equal(trajectory(SOLVERS[solver](7, theta.dtype), theta, grads), expected)
 
 
-def test_in_float32_the_arithmetic_is_that_of_float32():
+def of_sgd(grad):
+    return np.float32(0.9) * grad + grad
+
+
+def of_rmsprop(grad):
+    return grad / (np.sqrt(grad * grad * np.float32(1 - 0.99)) + np.float32(1e-8))
+
+
+@pytest.mark.parametrize(("solver", "direction"), [("sgd", of_sgd), ("rmsprop", of_rmsprop)])
+def test_in_float32_the_arithmetic_is_that_of_float32(solver, direction):
     rng = np.random.default_rng(0)
     theta, grad = rng.normal(size=(2, 1000)).astype(np.float32)
-    expected = theta - np.float32(0.1) * (np.float32(0.9) * grad + grad)
-    SOLVERS["sgd"](1000, theta.dtype, momentum=0.9, nesterov=True).step(theta, grad, 0.1)
+    expected = theta - np.float32(0.1) * direction(grad)
+    SOLVERS[solver](1000, theta.dtype).step(theta, grad, 0.1)
     assert_array_equal(theta, expected)
