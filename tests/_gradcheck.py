@@ -90,9 +90,11 @@ class TapeProblem:
     padding : "first" or "last"
     first : int
         The row of the tape that holds the first step.
+    masked : bool
+        Multiply the state, where it enters the matrix products, by a random mask.
     """
 
-    def __init__(self, cell, rng, lengths=(11, 7, 7, 2), padding="last", first=0):
+    def __init__(self, cell, rng, lengths=(11, 7, 7, 2), padding="last", first=0, masked=False):
         T, N, F, H, S = max(lengths), len(lengths), cell.n_features, cell.n_hidden, cell.n_states
         self.cell, self.n_steps, self.lengths, self.rows = cell, T, np.array(lengths), slice(first, first + T)
         steps, is_full = np.arange(T)[:, None, None], self.lengths == T
@@ -104,7 +106,9 @@ class TapeProblem:
             self.edges, self.exits = [(first + step, columns) for step, columns in entries_of(lengths) if step], []
             self.own, self.begins, self.ends = steps >= T - self.lengths, is_full, np.ones(N, bool)
         self.layout = Layout(cell.shapes() | {"x": (T, F, N), "initial": (S, H, N)})
-        self.tape = Tape(cell, N, first + T, np.float64, training=True)
+        self.tape = Tape(cell, N, first + T, np.float64, training=True, masked=masked)
+        if masked:
+            self.tape.mask[...] = rng.uniform(0, 2, (H, N))
         self.point = self._draw(rng)
         while self._is_close_to_a_kink():
             self.point = self._draw(rng)

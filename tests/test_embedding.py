@@ -20,7 +20,6 @@ from test_network import (
 
 from skrnn import RNNClassifier, RNNRegressor, _passes
 from skrnn._core.cells import CELLS
-from skrnn._core.embedding import add_table_gradient
 from skrnn._network import Network
 from skrnn.inspection import gradient_flow, loss_gradient
 from skrnn.sequences import Batch, Sequences, from_padded
@@ -34,20 +33,6 @@ TRUNCATIONS = [(1, 1), (4, 2), (3, 3), (7, 3), (20, 4)]
 def short_intervals(monkeypatch):
     """Without a least interval, as sequences are short here."""
     monkeypatch.setattr(_passes, "LEAST_INTERVAL", 1)
-
-
-def test_the_gradient_of_the_table_is_the_sum_over_the_steps_of_each_token():
-    rng = np.random.default_rng(0)
-    ids, dx, grad = rng.integers(0, 5, (7, 4)), rng.standard_normal((7, 3, 4)), rng.standard_normal((6, 3))
-    ids[ids == 2] = 4  # one that does not occur
-    expected = grad.copy()
-    for t in range(7):
-        for n in range(4):
-            expected[ids[t, n]] += dx[t, :, n]
-    before = grad.copy()
-    add_table_gradient(ids, dx, grad)
-    assert_allclose(grad, expected, rtol=0, atol=1e-14)
-    assert_array_equal(grad[[2, 5]], before[[2, 5]])
 
 
 class TokenProblem(Problem):

@@ -21,6 +21,7 @@ References
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -30,16 +31,19 @@ from numpy.typing import NDArray
 InitScheme = Callable[[np.random.RandomState, int, int, int], "NDArray[np.float64]"]
 
 
-def _scaled(distribution: str, variance: Callable[[int, int], float]) -> InitScheme:
+def _scaled(
+    distribution: str,
+    variance: Callable[[int, int], float],
+    rng: np.random.RandomState,
+    rows: int,
+    columns: int,
+    _n_hidden: int,
+) -> NDArray[np.float64]:
     """Draw with ``variance(fan_in, fan_out)``."""
-
-    def draw(rng: np.random.RandomState, rows: int, columns: int, _n_hidden: int) -> NDArray[np.float64]:
-        deviation = np.sqrt(variance(columns, rows))
-        if distribution == "normal":
-            return rng.normal(0.0, deviation, (rows, columns))
-        return rng.uniform(-np.sqrt(3) * deviation, np.sqrt(3) * deviation, (rows, columns))
-
-    return draw
+    deviation = np.sqrt(variance(columns, rows))
+    if distribution == "normal":
+        return rng.normal(0.0, deviation, (rows, columns))
+    return rng.uniform(-np.sqrt(3) * deviation, np.sqrt(3) * deviation, (rows, columns))
 
 
 def _orthogonal(rng: np.random.RandomState, rows: int, columns: int, _n_hidden: int) -> NDArray[np.float64]:
@@ -58,12 +62,12 @@ def _uniform(rng: np.random.RandomState, rows: int, columns: int, n_hidden: int)
 
 
 INIT_SCHEMES: dict[str, InitScheme] = {
-    "glorot_uniform": _scaled("uniform", lambda fan_in, fan_out: 2 / (fan_in + fan_out)),
-    "glorot_normal": _scaled("normal", lambda fan_in, fan_out: 2 / (fan_in + fan_out)),
-    "he_uniform": _scaled("uniform", lambda fan_in, _: 2 / fan_in),
-    "he_normal": _scaled("normal", lambda fan_in, _: 2 / fan_in),
-    "lecun_uniform": _scaled("uniform", lambda fan_in, _: 1 / fan_in),
-    "lecun_normal": _scaled("normal", lambda fan_in, _: 1 / fan_in),
+    "glorot_uniform": partial(_scaled, "uniform", lambda fan_in, fan_out: 2 / (fan_in + fan_out)),
+    "glorot_normal": partial(_scaled, "normal", lambda fan_in, fan_out: 2 / (fan_in + fan_out)),
+    "he_uniform": partial(_scaled, "uniform", lambda fan_in, _: 2 / fan_in),
+    "he_normal": partial(_scaled, "normal", lambda fan_in, _: 2 / fan_in),
+    "lecun_uniform": partial(_scaled, "uniform", lambda fan_in, _: 1 / fan_in),
+    "lecun_normal": partial(_scaled, "normal", lambda fan_in, _: 1 / fan_in),
     "orthogonal": _orthogonal,
     "identity": _identity,
     "uniform": _uniform,

@@ -158,9 +158,8 @@ def weighted_quantile(y: FloatArray, weight: FloatArray, quantile: float) -> Flo
     target = quantile * cumulative[:, -1:]
     rows = np.arange(len(y))
     slack = 1e-12 * cumulative[:, -1:]
-    last = y.shape[1] - 1
-    lower = np.minimum((cumulative < target - slack).sum(axis=1), last)
-    upper = np.minimum((cumulative <= target + slack).sum(axis=1), last)
+    lower = (cumulative < target - slack).sum(axis=1)
+    upper = np.minimum((cumulative <= target + slack).sum(axis=1), y.shape[1] - 1)
     middle: FloatArray = (values[rows, lower] + values[rows, upper]) / 2
     return middle
 

@@ -28,9 +28,9 @@ class Layout:
 
     def __init__(self, shapes: Mapping[str, Shape]) -> None:
         self.shapes = dict(shapes)
-        stops = list(itertools.accumulate(math.prod(shape) for shape in self.shapes.values()))
-        self.size = sum(math.prod(shape) for shape in self.shapes.values())
-        self._slices = [slice(start, stop) for start, stop in zip([0, *stops], stops, strict=False)]
+        bounds = list(itertools.accumulate(map(math.prod, self.shapes.values()), initial=0))
+        self.size = bounds[-1]
+        self._slices = [slice(start, stop) for start, stop in itertools.pairwise(bounds)]
 
     def views(self, theta: FloatArray) -> dict[str, FloatArray]:
         """Named views of ``theta``: writing to one writes to the vector."""

@@ -37,14 +37,14 @@ def test_other_threads_run_during_a_gradient_product(dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("limit", [1, 16 * 30 * 20, 10**9])
+@pytest.mark.parametrize(("limit", "n_blocks"), [(1, 1), (16 * 30 * 20, 4), (32 * 30 * 20, 2), (10**9, 1)])
 @pytest.mark.usefixtures("small_kernel")
-def test_a_step_product_is_the_product_in_any_number_of_blocks(limit, dtype, monkeypatch):
+def test_a_step_product_is_the_product_in_any_number_of_blocks(limit, n_blocks, dtype, monkeypatch):
     monkeypatch.setattr(blas, "SMALL_PRODUCT", limit)
     rng = np.random.default_rng(0)
     buffer, b = np.zeros((64, 30), dtype), rng.normal(size=(30, 20)).astype(dtype)
     product = StepProduct(buffer, 20)
-    assert product.n_blocks == (4 if limit == 16 * 30 * 20 else 1)
+    assert product.n_blocks == n_blocks
     product.rows[...] = rng.normal(size=buffer.shape)  # weights are written after the views were made
     out = np.empty((64, 20), dtype)
     product.multiply(product.a, b, product.out_of(out))
@@ -70,6 +70,31 @@ def test_blocks_are_small_but_not_narrow(rows, operations_of_a_row, blocks):
 def test_without_a_kernel_for_small_matrices_nothing_is_divided(monkeypatch):
     monkeypatch.setattr(blas, "has_small_kernel", lambda: False)
     assert blocks_of_rows(512, 157 * 64) == 1
+
+
+class Libraries(list):
+    """What threadpoolctl would find."""
+
+    def select(self, internal_api):
+        return Libraries(library for library in self if library["internal_api"] == internal_api)
+
+    def info(self):
+        return self
+
+
+@pytest.mark.parametrize(
+    ("internal_api", "filepath", "architecture", "expected"),
+    [
+        ("openblas", "/lib/numpy.libs/libscipy_openblas64_.so", "SkylakeX", True),
+        ("openblas", "/lib/numpy.libs/libscipy_openblas64_.so", "Haswell", False),
+        ("openblas", "/lib/scipy.libs/libscipy_openblas.so", "SkylakeX", False),
+        ("mkl", "/lib/numpy.libs/libmkl_rt.so", "SkylakeX", False),
+    ],
+)
+def test_only_openblas_of_numpy_has_a_kernel_for_small_matrices(internal_api, filepath, architecture, expected, monkeypatch):
+    found = Libraries([{"internal_api": internal_api, "filepath": filepath, "architecture": architecture}])
+    monkeypatch.setattr(blas, "ThreadpoolController", lambda: found)
+    assert blas.has_small_kernel.__wrapped__() == expected
 
 
 def test_only_arrays_whose_data_lie_in_order_have_an_address():

@@ -1,5 +1,8 @@
 """Loops over time: gradients, ragged batches, edges, blocks, windows and padding, for every registered cell."""
 
+import functools
+import itertools
+
 import numpy as np
 import pytest
 from _gradcheck import CELL_VARIANTS, TapeProblem, entries_of, exits_of
@@ -106,7 +109,7 @@ def test_states_and_gradients_are_those_of_the_published_equations(variant, padd
 
 @every_cell
 @both_paddings
-@pytest.mark.parametrize("steps", [1, 3, 64])
+@pytest.mark.parametrize("steps", [1, 2, 3, 64])
 def test_the_size_of_blocks_does_not_change_the_gradient(variant, padding, steps, monkeypatch):
     expected = new_problem(variant, padding=padding).gradient()
     monkeypatch.setattr(workspace, "BLOCK_STEPS", steps)
@@ -114,6 +117,84 @@ def test_the_size_of_blocks_does_not_change_the_gradient(variant, padding, steps
     problem = new_problem(variant, padding=padding)
     assert problem.tape.block == steps
     assert_allclose(problem.gradient(), expected, rtol=1e-12, atol=1e-13)
+
+
+@in_small_blocks
+@every_cell
+@both_paddings
+def test_with_a_mask_on_the_state_the_gradient_agrees_with_central_differences(variant, padding):
+    new_problem(variant, padding=padding, masked=True).check(np.random.default_rng(1), every_coordinate=True)
+
+
+@in_small_blocks
+@every_cell
+def test_a_mask_acts_where_the_state_is_multiplied_with_recurrent_weights_and_nowhere_else(variant):
+    masked, plain = new_problem(variant, (9,), masked=True), new_problem(variant, (9,))
+    plain.point, plain.dy, plain.dlast = masked.point.copy(), masked.dy, masked.dlast
+    for gate in plain.cell.gates(plain.layout.views(plain.point)).values():
+        gate.recurrent[...] *= masked.tape.mask[:, 0]
+    for computed, expected in zip(masked.forward(masked.point), plain.forward(plain.point), strict=True):
+        assert_close(computed, expected)
+    gradient, expected = (problem.layout.views(problem.gradient()) for problem in (masked, plain))
+    for gate in plain.cell.gates(expected).values():
+        gate.recurrent[...] *= masked.tape.mask[:, 0]
+    for name, value in expected.items():
+        assert_close(gradient[name], value)
+
+
+class Late:
+    """A future whose function runs when its result is asked for, which is as late as it may."""
+
+    def __init__(self, function, *arguments):
+        self.result = functools.partial(function, *arguments)
+
+
+@in_small_blocks
+@every_cell
+@both_paddings
+def test_another_thread_may_add_the_weight_gradient_of_a_block_while_the_next_is_computed(variant, padding, monkeypatch):
+    problem = new_problem(variant, padding=padding)
+    expected, blocks = problem.layout.views(problem.gradient()), []
+    monkeypatch.setattr(bptt, "LEAST_OPERATIONS", problem.tape.weight_gradient.n_operations)
+
+    def submit(function, tape, first, last, grads):
+        blocks.append((first, last))
+        return Late(function, tape, first, last, grads)
+
+    grads = problem.layout.views(np.zeros_like(problem.point))
+    dx = problem.backward(grads, submit=submit)
+    assert blocks == [(8, 11), (4, 8), (0, 4)]
+    for name in problem.cell.shapes():
+        assert_array_equal(grads[name], expected[name])
+    assert_array_equal(dx, expected["x"])
+
+
+def test_another_thread_adds_nothing_where_there_is_little_to_do(monkeypatch):
+    problem = new_problem("lstm")
+    monkeypatch.setattr(bptt, "LEAST_OPERATIONS", problem.tape.weight_gradient.n_operations + 1)
+    grads = problem.layout.views(np.zeros_like(problem.point))
+    problem.forward(problem.point)
+    problem.backward(grads, submit=None)
+    expected = grads["weights"].copy()
+    grads["weights"][...] = 0
+    problem.backward(grads, submit=lambda *_: pytest.fail("a thread was asked"))
+    assert_array_equal(grads["weights"], expected)
+
+
+@in_small_blocks
+@every_cell
+@both_paddings
+@pytest.mark.parametrize("bounds", [(0, 4, 11), (0, 3, 5, 11), tuple(range(12))], ids=str)
+def test_forward_in_parts_keeps_what_backward_needs_of_all_steps(variant, padding, bounds):
+    problem = new_problem(variant, padding=padding)
+    expected = problem.layout.views(problem.gradient())
+    problem.tape.kept[1:] = problem.tape.hx[1:, :3] = np.nan
+    for start, stop in itertools.pairwise(bounds):
+        bptt.forward(problem.tape, start, stop, [(t, columns) for t, columns in problem.exits if start <= t < stop])
+    grads = problem.layout.views(np.zeros_like(problem.point))
+    assert_array_equal(problem.backward(grads), expected["x"])
+    for name in problem.cell.shapes():
+        assert_array_equal(grads[name], expected[name])
 
 
 @in_small_blocks

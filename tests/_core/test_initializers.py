@@ -55,6 +55,14 @@ def test_orthogonal_has_orthonormal_columns_or_rows(shape):
     assert_allclose(gram, np.eye(20), atol=1e-12)
 
 
+@pytest.mark.parametrize("shape", [(4, 4), (5, 3), (3, 5)], ids=str)
+def test_orthogonal_is_the_first_factor_of_a_normal_matrix_whose_second_has_a_positive_diagonal(shape):
+    matrix, normal = draw("orthogonal", *shape), np.random.RandomState(0).normal(size=(max(shape), min(shape)))
+    second = (matrix.T if shape[0] >= shape[1] else matrix) @ normal
+    assert_allclose(np.tril(second, -1), 0, atol=1e-14)
+    assert (np.diag(second) > 0).all()
+
+
 def test_orthogonal_is_uniform_over_rotations_and_reflections():
     """A QR decomposition without its sign correction has, for instance, a first entry of one sign only."""
     matrices = np.array([draw("orthogonal", 3, 3, seed) for seed in range(2000)])
