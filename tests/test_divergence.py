@@ -185,34 +185,6 @@ def test_a_refused_update_leaves_the_state_of_the_solver(Estimator, solver):
     assert_same_step(*going_on)
 
 
-@each_solver
-def test_an_update_that_is_not_finite_changes_nothing(solver):
-    instance, theta = SOLVERS[solver](3, np.dtype(np.float64)), np.arange(3.0)
-    assert instance.step(theta, np.ones(3), 0.1)
-    state, before = instance.state, theta.copy()
-    with np.errstate(over="ignore", invalid="ignore"):
-        assert not instance.step(theta, np.full(3, 1e10), 1e308)
-    assert_array_equal(theta, before)
-    for name, value in instance.state.items():
-        assert_array_equal(value, state[name])
-
-
-@each_solver
-def test_a_step_that_is_undone_leaves_no_trace(solver):
-    rng = np.random.default_rng(0)
-    one, other = (SOLVERS[solver](5, np.dtype(np.float64)) for _ in range(2))
-    thetas = np.ones(5), np.ones(5)
-    for _ in range(3):
-        grad = rng.normal(size=5)
-        for instance, theta in zip((one, other), thetas, strict=True):
-            assert instance.step(theta, grad.copy(), 0.1)
-        assert one.step(thetas[0], rng.normal(size=5), 0.1)
-        one.undo(thetas[0])
-        assert_array_equal(*thetas)
-        for name, value in one.state.items():
-            assert_array_equal(value, other.state[name])
-
-
 @pytest.mark.parametrize("n", [3, 1000])
 def test_a_gradient_of_1e200_is_clipped_exactly(n):
     direction = np.random.default_rng(0).normal(size=n)

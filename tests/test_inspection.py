@@ -273,7 +273,7 @@ BAD = {
     "another number of features": (lambda X, y: (X[:, :, :1], y), {}, "1 features"),
     "NaN": (lambda X, y: (np.where(X > 0, np.nan, X), y), {}, "NaN"),
     "targets that are too few": (lambda X, y: (X, y[:-1]), {}, "inconsistent numbers of samples"),
-    "targets of steps": (lambda X, _: (X, np.zeros((7, 5, 2))), {}, "dim 3|Unknown label type|1d"),
+    "targets of steps": (lambda X, _: (X, np.zeros((7, 5, 2))), {}, "Set return_sequences=True"),
     "other layers": (lambda X, y: (X, y), {"hidden_layer_sizes": 4}, "hidden_layer_sizes changed since the last fit"),
     "another cell": (lambda X, y: (X, y), {"cell": "rnn"}, "cell changed since the last fit"),
     "what can't go together": (lambda X, y: (X, y), {"truncation_stride": 2, "truncation_length": 1}, "not be greater than"),

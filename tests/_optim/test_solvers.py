@@ -99,14 +99,33 @@ def test_a_solver_works_in_place_and_keeps_the_precision(solver, dtype):
 
 
 @each_solver
-def test_an_update_that_is_not_finite_is_not_made(solver):
-    instance = SOLVERS[solver](3, np.dtype(np.float64))
-    theta = np.arange(3.0)
+def test_an_update_that_is_not_finite_changes_nothing(solver):
+    instance, theta = SOLVERS[solver](3, np.dtype(np.float64)), np.arange(3.0)
+    assert instance.step(theta, np.ones(3), 0.1)
+    state, before = instance.state, theta.copy()
     with np.errstate(over="ignore", invalid="ignore"):
         assert not instance.step(theta, np.full(3, 1e10), 1e308)
-    assert_array_equal(theta, np.arange(3.0))
+    assert_array_equal(theta, before)
+    for name, value in instance.state.items():
+        assert_array_equal(value, state[name])
     assert instance.step(theta, np.full(3, 1e10), 1e-12)
-    assert (theta < np.arange(3.0)).all()
+    assert (theta < before).all()
+
+
+@each_solver
+def test_a_step_that_is_undone_leaves_no_trace(solver):
+    rng = np.random.default_rng(0)
+    one, other = (SOLVERS[solver](5, np.dtype(np.float64)) for _ in range(2))
+    thetas = np.ones(5), np.ones(5)
+    for _ in range(3):
+        grad = rng.normal(size=5)
+        for instance, theta in zip((one, other), thetas, strict=True):
+            assert instance.step(theta, grad.copy(), 0.1)
+        assert one.step(thetas[0], rng.normal(size=5), 0.1)
+        one.undo(thetas[0])
+        assert_array_equal(*thetas)
+        for name, value in one.state.items():
+            assert_array_equal(value, other.state[name])
 
 
 @pytest.mark.parametrize(
