@@ -28,7 +28,7 @@ from ._runtime import computing, threads
 from ._scale import warn_of_features, warn_of_targets
 from ._training import Run, train, train_lbfgs, train_once
 from ._version import __version__
-from .sequences import Sequences, check_sequences, check_steps, check_tokens, is_ready, is_stepwise
+from .sequences import Sequences, as_floats, check_sequences, check_steps, check_tokens, is_ready, is_stepwise
 
 #: version of the pickled state; raised when an older skrnn could not read it
 STATE_FORMAT = 2
@@ -262,9 +262,10 @@ class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # sci
         if self.return_sequences and is_stepwise(sample_weight):
             sample_weight = check_steps(sample_weight, sequences, "sample_weight")
             of_what = sequences.values
-        weight: NDArray[Any] = _check_sample_weight(
-            sample_weight, of_what, dtype=np.float64, ensure_non_negative=True, **ALL_MAY_BE_ZERO
-        )
+        with as_floats("sample_weight"):
+            weight: NDArray[Any] = _check_sample_weight(
+                sample_weight, of_what, dtype=np.float64, ensure_non_negative=True, **ALL_MAY_BE_ZERO
+            )
         return weight
 
     def _check_targets(self, y: Any, sequences: Sequences) -> Any:
@@ -304,6 +305,7 @@ class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # sci
     def _fitted_problem(self, X: Any, y: Any, sample_weight: Any) -> tuple[Network, Data]:
         """Build the network with its loss, and the data, as a ``partial_fit`` would; sets attributes to what they are."""
         self._check_is_fitted()
+        self._validate_params()
         check_combinations(self)
         sequences = self._check_X(X, reset=False)
         network, data = self._problem(sequences, self._encode_more(y, sequences), sample_weight)
@@ -340,7 +342,8 @@ class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # sci
                     "required: all states of a sequence in one row, as return_state=True returns them."
                 )
             if not is_ready(initial_state, dtype):
-                initial_state = check_array(initial_state, dtype=dtype, input_name="initial_state", estimator=self)
+                with as_floats("initial_state"):
+                    initial_state = check_array(initial_state, dtype=dtype, input_name="initial_state", estimator=self)
         with computing(), threads(self.n_jobs) if is_large(network, sequences) else nullcontext() as network.submit:
             raw, state = raw_predictions(network, self._theta, sequences, initial_state, with_state=with_state)
         return raw, sequences, state

@@ -143,9 +143,9 @@ def _concatenate(values: Any, name: str, expected: NDArray[np.intp] | None = Non
 def _weights_of_steps(sample_weight: Any, lengths: NDArray[np.intp]) -> NDArray[Any]:
     """Repeat the weight of a sequence for each of its steps, or concatenate those of steps."""
     weight = _members(sample_weight)
+    check_consistent_length(lengths, weight)
     if np.ndim(weight[0]) > 0:
         return _concatenate(weight, "sample_weight", lengths)[0]
-    check_consistent_length(lengths, weight)
     return np.repeat(weight, lengths)
 
 

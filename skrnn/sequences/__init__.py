@@ -15,8 +15,9 @@ from ._batch import Batch
 from ._container import Sequences, concatenate_steps, split_steps
 from ._converters import from_channels_first, from_packed, from_padded, to_channels_first, to_packed, to_padded
 from ._frames import from_long, from_nested, to_long, to_nested
+from ._kinds import as_floats as as_floats  # for the estimators alone
 from ._validation import check_sequences, check_steps
-from ._validation import check_tokens as check_tokens  # for the estimators alone
+from ._validation import check_tokens as check_tokens
 from ._validation import is_ready as is_ready
 from ._validation import is_stepwise as is_stepwise
 

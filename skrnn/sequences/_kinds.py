@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,15 @@ from scipy.sparse import issparse
 
 #: kinds of dtype that NumPy would turn into numbers without a word: times, time differences, bytes, text, records
 NOT_NUMBERS = frozenset("mMSUV")
+
+
+@contextmanager
+def as_floats(name: str) -> Iterator[None]:
+    """Raise ValueError for integers of Python that no float can hold."""
+    try:
+        yield
+    except OverflowError as error:
+        raise ValueError(f"{name} holds a number that is too large for a float: {error}.") from error
 
 
 def check_kind(x: Any, name: str) -> None:

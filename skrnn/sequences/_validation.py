@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 from sklearn.utils.validation import check_array, check_consistent_length, validate_data
 
 from ._container import Sequences, concatenate_steps
-from ._kinds import as_members, check_frames, check_kind, check_numbers, has_axis, is_ragged
+from ._kinds import as_floats, as_members, check_frames, check_kind, check_numbers, has_axis, is_ragged
 
 #: from so many rows on, a table of embeddings is taken for a mistake unless it was asked for
 MANY_TOKENS = 2**24
@@ -79,11 +79,12 @@ def check_sequences(
         "order": "C",
         "ensure_all_finite": ensure_all_finite,
     }
-    if named is None:
-        values = validate_data(estimator, X, reset=reset, **options)
-    else:
-        values = check_array(X, input_name="X", estimator=estimator, **options)
-        validate_data(estimator, named, reset=reset, skip_check_array=True)
+    with as_floats("X"):
+        if named is None:
+            values = validate_data(estimator, X, reset=reset, **options)
+        else:
+            values = check_array(X, input_name="X", estimator=estimator, **options)
+            validate_data(estimator, named, reset=reset, skip_check_array=True)
     if lengths is None:
         return _unflatten(values, n_features_per_step)
     return Sequences(values, lengths, ragged=ragged)
@@ -161,7 +162,8 @@ def _integers(values: NDArray[Any]) -> NDArray[Any]:
         raise TypeError(f"X holds values of type {values.dtype}, but with embedding_dim it must hold token ids, integers.")
     if kind not in "fO":
         return values
-    ids = np.asarray(values, np.float64)
+    with as_floats("X"):
+        ids = np.asarray(values, np.float64)
     if not (np.isfinite(ids).all() and (ids == np.rint(ids)).all()):
         raise ValueError("X must hold token ids with embedding_dim, but some of its values are not integers.")
     return ids
