@@ -290,24 +290,25 @@ def test_any_parameters(fitted, name, data):
 
 @pytest.mark.parametrize("Estimator", [RNNClassifier, RNNRegressor])
 @pytest.mark.parametrize("which", ["X", "tokens", "weight", "X to predict", "initial_state"])
-def test_numbers_that_no_float_holds_are_refused(Estimator, which):
-    X, y, huge = [[0.0], [1.0]], [0, 1], [[0], [10**400]]
+@pytest.mark.parametrize("number", [10**400, Decimal("sNaN")], ids=["huge", "sNaN"])
+def test_numbers_that_no_float_holds_are_refused(Estimator, which, number):
+    X, y, bad = [[0.0], [1.0]], [0, 1], [[0], [number]]
     estimator = Estimator(hidden_layer_sizes=1, max_iter=1, **{"embedding_dim": 2, "n_tokens": 3} if which == "tokens" else {})
     if which in ("X to predict", "initial_state"):
         estimator.fit(X, y)
     before = fingerprint(vars(estimator))
     call = {
-        "X to predict": lambda: estimator.predict(huge),
-        "initial_state": lambda: estimator.predict(X, huge),
-        "weight": lambda: estimator.fit(X, y, [1, 10**400]),
-    }.get(which, lambda: estimator.fit(huge, y))
-    with pytest.raises(ValueError, match="number that is too large for a float"):
+        "X to predict": lambda: estimator.predict(bad),
+        "initial_state": lambda: estimator.predict(X, bad),
+        "weight": lambda: estimator.fit(X, y, [1, number]),
+    }.get(which, lambda: estimator.fit(bad, y))
+    with pytest.raises(ValueError, match=r"no float can hold|signaling NaN"):
         call()
     assert fingerprint(vars(estimator)) == before
 
 
 def test_targets_that_no_float_holds_are_refused():
-    with pytest.raises(ValueError, match="y holds a number that is too large for a float"):
+    with pytest.raises(ValueError, match="y holds a number that no float can hold"):
         RNNRegressor().fit([[0.0], [1.0]], [0, 10**400])
 
 

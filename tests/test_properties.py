@@ -150,7 +150,7 @@ def small_limits():
 @given(problems())
 def test_loss_and_gradient_are_those_of_naive_loops(problem):
     (loss, grad), (expected_loss, expected) = problem.updates(), problem.expected_updates()
-    assert_allclose(loss, expected_loss, rtol=1e-12, atol=1e-14)
+    assert_allclose(loss, expected_loss, rtol=1e-10, atol=1e-14)
     assert abs(grad - expected).max() <= 1e-10 * abs(expected).max()
 
 
@@ -322,7 +322,7 @@ def test_estimators_predict_and_derive_what_naive_loops_do(task, seed):
     before = copy.deepcopy(vars(estimator))
     loss, gradient = loss_gradient(estimator, task.X, task.y, task.weight)
     assert_same(vars(estimator), before)
-    assert_allclose(loss, expected_loss, rtol=1e-12, atol=1e-13)
+    assert_allclose(loss, expected_loss, rtol=1e-10, atol=1e-13)
     weights, biases = reference.network.named(expected)
     for name, of_name in (weights | biases).items():
         assert abs(gradient[name] - of_name).max() <= 1e-10 * abs(expected).max(), name
@@ -565,12 +565,17 @@ def gradients(draw, n, exponent):
     return grads
 
 
-@given(gradients(1, 0.99), st.none() | st.floats(1e-6, 1e6), st.none() | st.floats(1e-6, 1e6))
-def test_clipping_bounds_elements_and_norm_and_keeps_the_direction(grads, value, norm):
+limits = st.none() | st.floats(-30, 30).map(lambda power: 10.0**power)
+
+
+@given(gradients(1, 0.99), limits, limits, st.sampled_from([None, 0.9995, 1.0005, 1e-42]))
+def test_clipping_bounds_elements_and_norm_and_keeps_the_direction(grads, value, norm, near):
     grad, exact = grads[0], grads[0].astype(np.longdouble)
     before, eps = np.sqrt(np.sum(exact**2)), np.finfo(grad.dtype).eps
     clipped = exact if value is None else np.clip(exact, -np.longdouble(grad.dtype.type(value)), grad.dtype.type(value))
     length = np.sqrt(np.sum(clipped**2))
+    if near is not None and length > 0:
+        norm = max(float(near * length), 1e-300)
     if norm is not None and length > norm:
         clipped = clipped * (norm / length)
     given = grad.copy()

@@ -16,11 +16,11 @@ NOT_NUMBERS = frozenset("mMSUV")
 
 @contextmanager
 def as_floats(name: str) -> Iterator[None]:
-    """Raise ValueError for integers of Python that no float can hold."""
+    """Raise ValueError for numbers of Python that no float can hold: great integers, and NaN of ``decimal`` that signals."""
     try:
         yield
-    except OverflowError as error:
-        raise ValueError(f"{name} holds a number that is too large for a float: {error}.") from error
+    except ArithmeticError as error:
+        raise ValueError(f"{name} holds a number that no float can hold: {error}.") from error
 
 
 def check_kind(x: Any, name: str) -> None:
