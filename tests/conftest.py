@@ -7,6 +7,7 @@ os.environ["SCIPY_ARRAY_API"] = "1"  # read once, when scipy and scikit-learn ar
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.configuration import set_hypothesis_home_dir
 
 #: the same 200 examples of each property in every run; ``--hypothesis-profile=hunt`` looks for others, and for longer
 settings.register_profile(
@@ -34,9 +35,7 @@ def global_random_seed(request):
 @pytest.fixture(autouse=True, scope="session")
 def no_files_of_hypothesis(tmp_path_factory):
     """It would keep a folder of its own where the tests are run."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HYPOTHESIS_STORAGE_DIRECTORY", str(tmp_path_factory.mktemp("hypothesis")))
-        yield
+    set_hypothesis_home_dir(tmp_path_factory.mktemp("hypothesis"))
 
 
 @pytest.fixture(autouse=True, scope="session")
