@@ -32,6 +32,7 @@ from ._version import __version__
 from ._warnings import warn
 from .sequences import (
     Sequences,
+    as_floats,
     as_numbers,
     check_not_steps,
     check_sequences,
@@ -299,9 +300,10 @@ class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # sci
         elif isinstance(sample_weight, Real):  # scikit-learn would not look whether it is finite
             sample_weight = np.full(len(of_what), sample_weight)
         sample_weight = as_numbers(sample_weight, "sample_weight")
-        weight: NDArray[Any] = _check_sample_weight(
-            sample_weight, of_what, dtype=np.float64, ensure_non_negative=True, **ALL_MAY_BE_ZERO
-        )
+        with as_floats("sample_weight"):
+            weight: NDArray[Any] = _check_sample_weight(
+                sample_weight, of_what, dtype=np.float64, ensure_non_negative=True, **ALL_MAY_BE_ZERO
+            )
         return weight
 
     def _check_targets(self, y: Any, sequences: Sequences) -> Any:
@@ -335,6 +337,7 @@ class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # sci
     def _fitted_problem(self, X: Any, y: Any, sample_weight: Any) -> tuple[Network, Data]:
         """Build the network with its loss, and the data, as a ``partial_fit`` would; sets attributes to what they are."""
         self._check_is_fitted()
+        self._validate_params()
         check_combinations(self)
         sequences = self._check_X(X, reset=False)
         network, data = self._problem(sequences, self._encode_more(y, sequences), sample_weight)
@@ -371,7 +374,8 @@ class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # sci
                     "required: all states of a sequence in one row, as return_state=True returns them."
                 )
             if not is_ready(initial_state, dtype):
-                initial_state = check_array(initial_state, dtype=dtype, input_name="initial_state", estimator=self)
+                with as_floats("initial_state"):
+                    initial_state = check_array(initial_state, dtype=dtype, input_name="initial_state", estimator=self)
         with computing(), threads(self.n_jobs) if is_large(network, sequences) else nullcontext() as network.submit:
             raw, state = raw_predictions(network, self._theta, sequences, initial_state, with_state=with_state)
         return raw, sequences, state

@@ -154,7 +154,7 @@ def options_of(estimator: BaseRNN, n_sequences: int) -> Options:
     """Return the options of training on so many sequences."""
     values = {name: getattr(estimator, name) for name in Options.__dataclass_fields__}
     size = DEFAULT_BATCH_SIZE if estimator.batch_size == "auto" else estimator.batch_size
-    return Options(**values | {"batch_size": min(size, n_sequences)})
+    return Options(**values | {"batch_size": int(min(size, n_sequences))})  # NumPy's may be unsigned
 
 
 def _invalid(estimator: BaseRNN, name: str, expected: str) -> InvalidParameterError:

@@ -16,7 +16,7 @@ from ._base import BaseRNN
 from ._core.losses import REGRESSION_LOSSES, Loss
 from ._hyperparameters import check_partial_fit
 from .metrics import make_step_scorer
-from .sequences import Sequences, as_numbers, is_ready
+from .sequences import Sequences, as_floats, as_numbers, is_ready
 
 
 class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-learn has no stubs
@@ -459,7 +459,8 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
     def _encode(self, y: Any, sequences: Sequences, goes_on: bool) -> NDArray[Any]:
         y = self._check_targets(y, sequences)
         if not (is_ready(y, sequences.dtype) and y.ndim in (1, 2)):
-            y = check_array(as_numbers(y, "y"), ensure_2d=False, dtype=sequences.dtype, input_name="y", estimator=self)
+            with as_floats("y"):
+                y = check_array(as_numbers(y, "y"), ensure_2d=False, dtype=sequences.dtype, input_name="y", estimator=self)
         check_consistent_length(sequences.values if self.return_sequences else sequences.lengths, y)
         if y.ndim == 0 or y.ndim > 2:
             raise ValueError(f"y should be a 1d or 2d array, got an array of shape {y.shape} instead.")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_consistent_length, get_tags
 from sklearn.utils.metadata_routing import get_routing_for_object
 
-from .sequences import concatenate_steps
+from .sequences import concatenate_steps, is_stepwise
 
 __all__ = ["make_step_scorer"]
 
@@ -143,7 +143,7 @@ def _concatenate(values: Any, name: str, expected: NDArray[np.intp] | None = Non
 def _weights_of_steps(sample_weight: Any, lengths: NDArray[np.intp]) -> NDArray[Any]:
     """Repeat the weight of a sequence for each of its steps, or concatenate those of steps."""
     weight = _members(sample_weight)
-    if np.ndim(weight[0]) > 0:
+    if is_stepwise(weight):
         return _concatenate(weight, "sample_weight", lengths)[0]
     check_consistent_length(lengths, weight)
     return np.repeat(weight, lengths)

@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import expit, log_softmax
+from scipy.special import expit, log_expit, log_softmax
 
 ACTIVATIONS = {
     "tanh": (np.tanh, lambda a: 1 / np.cosh(a) ** 2),
@@ -175,8 +175,7 @@ def _multiclass(raw, y):
 
 
 def _binary(raw, y):
-    p = expit(raw)
-    return -np.sum(y * np.log(p) + (1 - y) * np.log(1 - p)), p - y
+    return -np.sum(y * log_expit(raw) + (1 - y) * log_expit(-raw)), expit(raw) - y
 
 
 def _pinball(quantile, scale):
@@ -232,6 +231,7 @@ class Network:
         self.sizes, self.n_directions = self.architecture.hidden_layer_sizes, 1 + self.architecture.bidirectional
         self.cell = new_cell(self.architecture.cell, self.architecture.activation)
         self.layers, self.readout = self._by_gate(theta)
+        self.table = self._table_of(theta)
         self.drop(None)
 
     def drop(self, masks):
@@ -248,6 +248,14 @@ class Network:
         layers = [gates[k : k + n] for k in range(0, len(gates), n)]
         return layers, self.network.layout.views(vector)["readout"]
 
+    def _table_of(self, vector):
+        """The table of embeddings, a view of ``vector``; None if sequences are numbers."""
+        return self.network.layout.views(vector).get("embedding")
+
+    def _inputs(self, xs):
+        """What the first layer reads, (T, F)."""
+        return xs if self.table is None else self.table[xs[:, 0]]
+
     # ---------------------------------------------------------------- forward
 
     def _split_state(self, state):
@@ -262,8 +270,11 @@ class Network:
         return np.concatenate([part for layer in passes for steps in layer for part in steps[-1].after])
 
     def passes(self, xs, initial=None, nudges=None):
-        """Run a sequence; ``nudges[layer][direction]`` (T, H) are added to the hidden states."""
-        passes, inputs = [], list(xs)
+        """Run a sequence (T, F), or of token ids (T, 1).
+
+        ``nudges[layer][direction]`` (T, H) are added to the hidden states.
+        """
+        passes, inputs = [], list(self._inputs(xs))
         for layer, (weights, states) in enumerate(zip(self.layers, self._split_state(initial), strict=True)):
             passes.append([])
             for direction, (gates, state) in enumerate(zip(weights, states, strict=True)):
@@ -322,8 +333,8 @@ class Network:
         parts = [[dout[k * H : (k + 1) * H] for dout in douts] for k in range(self.n_directions)]
         return [part[::-1] if direction else part for direction, part in enumerate(parts)]
 
-    def back(self, passes, dhs, grad, first=0):
-        """Add to ``grad`` what the gradients ``dhs`` of the last layer's states make of steps from ``first``."""
+    def back(self, passes, dhs, grad, xs, first=0):
+        """Add to ``grad`` what the gradients ``dhs`` of the last layer's states make of steps of ``xs`` from ``first``."""
         layers, _ = self._by_gate(grad)
         for layer in reversed(range(len(passes))):
             douts = 0.0
@@ -339,11 +350,15 @@ class Network:
                 douts = douts + np.array(dxs[::-1] if direction else dxs)
             if layer:
                 dhs = self._by_direction(douts * self.between[layer - 1], self.sizes[layer - 1])
+        if self.table is not None:
+            for (token,), dx in zip(xs, douts, strict=True):
+                self._table_of(grad)[token] += dx
 
     def penalise(self, grad, share=1.0):
         """Add the gradient of a share of the L2 penalty, and return its value."""
         alpha, value, (layers, readout) = share * self.network.alpha, 0.0, self._by_gate(grad)
         matrices = [(self.readout[:, :-1], readout[:, :-1])]
+        matrices += [] if self.table is None else [(self.table, self._table_of(grad))]
         for weights_of, grads_of in zip(chain(*self.layers), chain(*layers), strict=True):
             for name, gate in weights_of.items():
                 matrices += [(gate.recurrent, grads_of[name].recurrent), (gate.input, grads_of[name].input)]
@@ -372,7 +387,7 @@ class Network:
         Parameters
         ----------
         loss : str
-        sequences : list of array (T, F)
+        sequences : list of array (T, F), or of token ids (T, 1)
         targets, weights : list
             For each sequence one, or one for each step.
         length, stride : int, optional
@@ -390,7 +405,7 @@ class Network:
                 passes = self.passes(xs, state)
                 part, draw = LOSSES[loss](self.raw_predictions(passes), y)
                 value += weight * part / total
-                self.back(passes, self._pooled_back(passes, weight * draw / total, grad), grad, max(0, T - (length or T)))
+                self.back(passes, self._pooled_back(passes, weight * draw / total, grad), grad, xs, max(0, T - (length or T)))
                 continue
             for start in range(0, T, stride or length or T):
                 stop = min(start + (stride or length or T), T)
@@ -400,7 +415,7 @@ class Network:
                     part, draw = LOSSES[loss](raw[t], y[t])
                     value += weight[t] * part / total
                     draws[t] = weight[t] * draw / total
-                self.back(passes, self._steps_back(passes, draws, grad), grad, max(0, stop - (length or T)))
+                self.back(passes, self._steps_back(passes, draws, grad), grad, xs[:stop], max(0, stop - (length or T)))
         return value + self.penalise(grad), grad
 
     def updates(self, loss, sequences, targets, weights, length, stride):
@@ -416,7 +431,7 @@ class Network:
             for xs, y, weight, passes in zip(sequences, targets, weights, all_passes, strict=True):
                 stop, draws = min(start + stride, len(xs)), [None] * min(start, len(xs))
                 for t in range(start, stop):
-                    x = xs[t]
+                    x = self._inputs(xs)[t]
                     for (gates,), (steps,), (state,) in zip(self.layers, passes, self._split_state(None), strict=True):
                         steps.append(take_step(self.cell, gates, x, steps[-1].after if steps else state))
                         x = steps[-1].h
@@ -425,6 +440,6 @@ class Network:
                     draws.append(weight[t] * draw)
                 if total > 0 and start < stop:
                     draws = [None if draw is None else draw / total for draw in draws]
-                    self.back(passes, self._steps_back(passes, draws, grad), grad, max(0, stop - length))
+                    self.back(passes, self._steps_back(passes, draws, grad), grad, xs[:stop], max(0, stop - length))
             if total > 0:
                 yield value / total + self.penalise(grad), grad, total

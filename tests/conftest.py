@@ -6,6 +6,15 @@ import signal
 os.environ["SCIPY_ARRAY_API"] = "1"  # read once, when scipy and scikit-learn are imported
 
 import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.configuration import set_hypothesis_home_dir
+
+#: the same 200 examples of each property in every run; ``--hypothesis-profile=hunt`` looks for others, and for longer
+settings.register_profile(
+    "suite", max_examples=200, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+)
+settings.register_profile("hunt", settings.get_profile("suite"), max_examples=5000, derandomize=False, print_blob=True)
+settings.load_profile("suite")
 
 
 def _seeds():
@@ -21,6 +30,12 @@ def _seeds():
 def global_random_seed(request):
     """Return a seed, with which a test must pass whatever it is."""
     return request.param
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_files_of_hypothesis(tmp_path_factory):
+    """It would keep a folder of its own where the tests are run."""
+    set_hypothesis_home_dir(tmp_path_factory.mktemp("hypothesis"))
 
 
 @pytest.fixture(autouse=True, scope="session")

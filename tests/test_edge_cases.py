@@ -468,7 +468,7 @@ REFUSED = [
         )
         for name in no_arrays([])
     ),
-    Refused("too large an integer", X_is(lambda _: [[10**400] * 8] * 12), "too large for float64", forms=("2-D",)),
+    Refused("too large an integer", X_is(lambda _: [[10**400] * 8] * 12), "no float can hold", forms=("2-D",)),
     # -- float y for the classifier, and what else is no label
     Refused("floats as labels", targets(lambda y: y + 0.5 * y), "Unknown label type", Estimators=(C,), **TARGETS),
     Refused("complex y", targets(lambda y: y * 1j), "(?i)complex", **TARGETS),
@@ -508,7 +508,7 @@ REFUSED = [
     Refused(
         "too large an integer in y",
         last_target(10**400, object),
-        "y holds an integer that is too large|Unknown label type",
+        "y holds a number that no float can hold|Unknown label type",
         **TARGETS,
     ),
     Refused("masked y", targets(lambda y: np.ma.masked_equal(y, 1)), "y is a masked array with masked values", **TARGETS),

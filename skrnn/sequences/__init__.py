@@ -15,7 +15,8 @@ from ._batch import Batch
 from ._container import Sequences, concatenate_steps, split_steps
 from ._converters import from_channels_first, from_packed, from_padded, to_channels_first, to_packed, to_padded
 from ._frames import from_long, from_nested, to_long, to_nested
-from ._kinds import as_numbers as as_numbers  # these are for the estimators alone
+from ._kinds import as_floats as as_floats  # these are for the estimators alone
+from ._kinds import as_numbers as as_numbers
 from ._kinds import check_unmasked as check_unmasked
 from ._kinds import is_missing as is_missing
 from ._validation import check_not_steps as check_not_steps

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,16 @@ from scipy.sparse import issparse
 
 #: kinds of dtype that NumPy would turn into numbers without a word: times, time differences, bytes, text, records
 NOT_NUMBERS = frozenset("mMSUV")
+
+
+@contextmanager
+def as_floats(name: str) -> Iterator[None]:
+    """Raise ValueError for numbers of Python that no float can hold: great integers, and NaN of ``decimal`` that signals."""
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):  # of sums and casts; what is not finite is an error
+            yield
+    except ArithmeticError as error:
+        raise ValueError(f"{name} holds a number that no float can hold: {error}.") from error
 
 
 def check_kind(x: Any, name: str) -> None:
@@ -45,15 +56,13 @@ def as_collection(x: Any, name: str) -> Any:
 
 
 def check_numbers(x: Any, name: str) -> None:
-    """Raise for an array or frame of times, text or records, and for integers beyond all floats."""
+    """Raise for an array or frame of times, text or records."""
     dtypes = set(x.dtypes) if hasattr(x, "columns") else {getattr(x, "dtype", None)}
     found: list[Any] = [d for d in dtypes if getattr(d, "kind", None) in NOT_NUMBERS or not _is_number_of_polars(d)]
     if not found and any(getattr(dtype, "kind", None) == "O" for dtype in dtypes):  # objects, and categories and text of pandas
         array = np.asarray(x)
         texts = [type(value).__name__ for value in array.flat if isinstance(value, str | bytes)]
         found = [array.dtype] if array.dtype.kind in NOT_NUMBERS else texts
-        if any(isinstance(value, int) and abs(value) > sys.float_info.max for value in array.flat):
-            raise ValueError(f"{name} holds an integer that is too large for float64.")
     if found:
         raise TypeError(
             f"{name} holds values of type {found[0]}, which are not numbers. Encode them as numbers or leave them out."

@@ -12,7 +12,17 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import check_array, check_consistent_length, validate_data
 
 from ._container import Sequences, concatenate_steps
-from ._kinds import as_collection, as_members, check_frames, check_kind, check_numbers, check_unmasked, has_axis, is_ragged
+from ._kinds import (
+    as_collection,
+    as_floats,
+    as_members,
+    check_frames,
+    check_kind,
+    check_numbers,
+    check_unmasked,
+    has_axis,
+    is_ragged,
+)
 
 #: from so many rows on, a table of embeddings is taken for a mistake unless it was asked for
 MANY_TOKENS = 2**24
@@ -81,7 +91,7 @@ def check_sequences(
         "order": "C",
         "ensure_all_finite": ensure_all_finite,
     }
-    with np.errstate(over="ignore", invalid="ignore"):  # of sums and casts; what is not finite is an error
+    with as_floats("X"):
         if named is None:
             values = validate_data(estimator, X, reset=reset, **options)
         else:
@@ -167,7 +177,8 @@ def _integers(values: NDArray[Any]) -> NDArray[Any]:
         raise TypeError(f"X holds values of type {values.dtype}, but with embedding_dim it must hold token ids, integers.")
     if kind not in "fO":
         return values
-    ids = np.asarray(values, np.float64)
+    with as_floats("X"):
+        ids = np.asarray(values, np.float64)
     if not (np.isfinite(ids).all() and (ids == np.rint(ids)).all()):
         raise ValueError("X must hold token ids with embedding_dim, but some of its values are not integers.")
     return ids
