@@ -668,6 +668,8 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
 def _labels(y: Any) -> NDArray[Any]:
     """Validate targets of whatever type: single labels, or an indicator matrix of several."""
     array = np.array(y, dtype=object) if isinstance(y, list | tuple) else np.asarray(y)
+    if isinstance(next(array.flat, None), bytes):  # scikit-learn before 1.7 only warns
+        raise TypeError("y holds bytes, which are no labels. Decode them to text.")
     if array.dtype == object and not issparse(y):
         if any(is_missing(label) for label in array.flat):
             raise ValueError("Input y contains NaN.")

@@ -484,7 +484,7 @@ REFUSED = [
     Refused(
         "bytes as labels",
         targets(lambda y: np.array(y).astype("S")),
-        "Support for labels represented as bytes",
+        "y holds bytes",
         TypeError,
         Estimators=(C,),
         **TARGETS,

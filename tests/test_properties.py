@@ -434,6 +434,7 @@ def test_sequences_are_predicted_alike_in_any_order_and_alone(task, seed):
 @given(tasks(random=False, batch_size=100, shuffle=False, epsilon=1e-3), seeds)
 def test_a_weight_is_repetition_and_zero_is_absence(task, seed):
     """With the default ``epsilon`` Adam makes steps of gradients that are zero but for rounding."""
+    assume(getattr(task.estimator, "loss", None) not in ("absolute_error", "quantile"))  # on their kinks, rounding decides
     rng = np.random.default_rng(seed)
     weight = rng.integers(0, 4, len(task.X))
     weight[rng.integers(len(weight))] = 2
