@@ -452,6 +452,8 @@ class BaseRNN(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # sci
                 f"This {type(self).__name__} was saved by skrnn {version}, in another, {age} format than skrnn {__version__} "
                 f"reads. {remedy}."
             )
+        if "loss_curve_" in state:  # what was clipped in each epoch was not kept at first
+            state.setdefault("clip_fraction_curve_", [np.nan] * len(state["loss_curve_"]))
         # parameters that came after the version it was saved by
         parameters = signature(type(self)).parameters.values()
         super().__setstate__({each.name: each.default for each in parameters if each.default is not each.empty} | state)

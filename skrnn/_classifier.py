@@ -264,6 +264,9 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
     clip_fraction_ : float
         Share of the updates whose gradient was clipped.
 
+    clip_fraction_curve_ : list of float
+        The same in each epoch.
+
     state_ : ndarray of shape (n_sequences, n_state_units)
         With ``stateful=True``, the states after the last ``partial_fit``: layer by layer the hidden state, that of an LSTM
         followed by the cell state.

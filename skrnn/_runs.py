@@ -85,6 +85,7 @@ def resume_run(estimator: BaseRNN, network: Network) -> Run:
         best_loss=min(estimator.loss_curve_, default=np.inf),
         loss_curve=list(estimator.loss_curve_),
         validation_scores=list(estimator.validation_scores_ or ()),
+        clip_fraction_curve=list(estimator.clip_fraction_curve_),
         **state,
     )
 
@@ -114,4 +115,5 @@ def fitted_attributes(network: Network, run: Run, stream: Stream | None) -> dict
         "validation_scores_": run.validation_scores if validated else None,
         "best_validation_score_": run.best_validation_score if validated else None,
         "clip_fraction_": run.n_clipped / max(run.n_updates, 1),
+        "clip_fraction_curve_": run.clip_fraction_curve,
     }

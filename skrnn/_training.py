@@ -94,6 +94,7 @@ class Run:
     best_theta: NDArray[np.floating] | None = None
     loss_curve: list[float] = field(default_factory=list)
     validation_scores: list[float] = field(default_factory=list)
+    clip_fraction_curve: list[float] = field(default_factory=list)
 
 
 def train(
@@ -131,7 +132,8 @@ def train(
         epochs.begin(minibatch_training.left)
         loss = minibatch_training.epoch(interrupted)
         if loss is not None:
-            improved = _record(run, loss, None if validate is None else validate(run.theta), options)
+            score = None if validate is None else validate(run.theta)
+            improved = _record(run, loss, score, options, minibatch_training.clip_fraction)
             without_improvement = 0 if improved else without_improvement + 1
         if epochs.end(minibatch_training.left) or loss is None:
             break
@@ -183,7 +185,7 @@ def train_once(
     if interrupted():
         raise KeyboardInterrupt
     if loss is not None:
-        _record(run, loss, None, options)
+        _record(run, loss, None, options, minibatch_training.clip_fraction)
     epochs.end(minibatch_training.left)
     run.solver_state = minibatch_training.left().solver_state
 
@@ -208,11 +210,12 @@ def _warn_unless_converged(losses: list[float], options: Options) -> None:
         )
 
 
-def _record(run: Run, loss: float, score: float | None, options: Options) -> bool:
+def _record(run: Run, loss: float, score: float | None, options: Options, clip_fraction: float) -> bool:
     """Write down what an epoch gave, and tell whether it was better than those before by more than ``tol``."""
     if math.isnan(loss):
         return False
     run.loss_curve.append(loss)
+    run.clip_fraction_curve.append(clip_fraction)
     if score is None:
         improved = loss <= run.best_loss - options.tol
     else:
@@ -240,6 +243,8 @@ class _MinibatchTraining:
         self.n_exploding = 0
         #: ``n_updates``, ``n_clipped`` and ``n_exploding`` before the last update of this call
         self.counts_before: tuple[int, int, int] | None = None
+        #: of the updates in the last epoch
+        self.clip_fraction = 0.0
         self.solver = options.new_solver(run.theta.size, run.theta.dtype, run.solver_state)
         self.grad = aligned_zeros(run.theta.shape, run.theta.dtype)
         # squares of an accepted gradient must not overflow in a solver's second moments
@@ -253,6 +258,7 @@ class _MinibatchTraining:
         data, options, run = self.data, self.options, self.run
         n_batches = -(-len(data.index) // options.batch_size)
         total_loss = total_weight = 0.0
+        n_updates, n_clipped = run.n_updates, run.n_clipped
         batches = minibatches(data.sequences.lengths[data.index], options.batch_size, run.rng, shuffle=options.shuffle)
         for number, positions in enumerate(batches):
             batch = data.batch(positions)
@@ -266,6 +272,7 @@ class _MinibatchTraining:
                 total_weight += update.weight
             run.t += batch.n_sequences
         run.n_iter += 1
+        self.clip_fraction = (run.n_clipped - n_clipped) / max(run.n_updates - n_updates, 1)
         return float(total_loss / total_weight) if total_weight else math.nan
 
     def left(self) -> Run:
@@ -343,7 +350,7 @@ def train_lbfgs(
             raise StopIteration
         run.theta[...] = intermediate_result.x
         run.n_iter += 1
-        _record(run, float(intermediate_result.fun), None, options)
+        _record(run, float(intermediate_result.fun), None, options, 0.0)
         stopped = epochs.end(left)
         if stopped or interrupted():
             raise StopIteration
@@ -370,6 +377,6 @@ def train_lbfgs(
     elif not (result.success or stopped or interrupted()):
         warn(f"L-BFGS did not converge: {result.message}. Increase max_iter or max_fun, or scale X.")
     if not run.loss_curve:  # converged where it began
-        _record(run, float(result.fun), None, options)
+        _record(run, float(result.fun), None, options, 0.0)
     epochs.end(left)  # one that found no better weights
     run.t, run.first_epoch = left().t, run.n_iter

@@ -425,3 +425,13 @@ def test_what_earlier_versions_saved_can_be_memory_mapped(path):
     estimator, mapped = load_kept(path), load_kept(path, mmap_mode="r")
     assert isinstance(mapped._theta, np.memmap)
     assert_array_equal(mapped._theta, estimator._theta)
+
+
+def test_a_file_from_before_a_curve_was_kept_has_nan_for_it():
+    X, y = np.random.default_rng(0).normal(size=(12, 5, 2)), np.arange(12.0)
+    state = new(RNNRegressor).fit(X, y).__getstate__()
+    del state["clip_fraction_curve_"]
+    older = RNNRegressor.__new__(RNNRegressor)
+    older.__setstate__(state)
+    assert_array_equal(older.clip_fraction_curve_, [np.nan] * older.n_iter_)
+    assert older.partial_fit(X, y).clip_fraction_curve_[-1] >= 0

@@ -1,4 +1,4 @@
-"""Look into a fitted network: gradients by name, and how they flow back through time."""
+"""Gradients by name, and how they flow back through time."""
 
 from __future__ import annotations
 
@@ -8,25 +8,22 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
 
-from ._base import BaseRNN
-from ._data import Data
-from ._network import DIRECTIONS, Network
-from ._runtime import computing
-
-__all__ = ["gradient_flow", "loss_gradient"]
+from .._base import BaseRNN
+from .._data import Data
+from .._network import DIRECTIONS, Network
+from .._runtime import computing
 
 
-def loss_gradient(
-    estimator: BaseRNN, X: Any, y: Any, sample_weight: Any = None
-) -> tuple[float, dict[str, NDArray[np.floating]]]:
+def loss_gradient(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> tuple[float, dict[str, NDArray[np.floating]]]:
     """Return the loss and its gradient with respect to all weights and biases, as training computes them.
 
     Truncated if ``truncation_length`` is set: then it is the sum over the windows, at fixed weights. Before any clipping.
 
     Parameters
     ----------
-    estimator : RNNClassifier or RNNRegressor
+    estimator : RNNClassifier or RNNRegressor, or a Pipeline or search that ends in one
         Fitted. Its parameters are taken as they are now, so ``set_params(truncation_length=10)`` shows what that would change.
     X, y, sample_weight
         As for ``fit``; of a classifier ``y`` need not hold every class. All are taken as one batch, from states of zero.
@@ -42,6 +39,8 @@ def loss_gradient(
     ------
     ValueError
         On invalid input, and if parameters changed that determine the weights' shapes.
+    TypeError
+        If there is no network at the end of ``estimator``.
 
     See Also
     --------
@@ -58,6 +57,7 @@ def loss_gradient(
     >>> gradient["layer0.forward.z.recurrent"].shape
     (8, 8)
     """
+    estimator, X = network_and_input(estimator, X)
     network, data = _problem(estimator, X, y, sample_weight)
     batches = list(data.batches())
     total = sum(batch.total_weight(0, batch.n_steps) for batch in batches)
@@ -70,7 +70,7 @@ def loss_gradient(
     return loss, weights | biases
 
 
-def gradient_flow(estimator: BaseRNN, X: Any, y: Any) -> dict[str, NDArray[np.floating]]:
+def gradient_flow(estimator: Any, X: Any, y: Any) -> dict[str, NDArray[np.floating]]:
     """Return the norm of the loss's gradient with respect to the hidden state, at every lag.
 
     Where it falls with the lag the gradient vanishes, and what lies further back is hardly learned; where it rises it
@@ -78,7 +78,7 @@ def gradient_flow(estimator: BaseRNN, X: Any, y: Any) -> dict[str, NDArray[np.fl
 
     Parameters
     ----------
-    estimator : RNNClassifier or RNNRegressor
+    estimator : RNNClassifier or RNNRegressor, or a Pipeline or search that ends in one
         Fitted.
     X, y
         As for ``fit``. Sequences may be of unequal lengths.
@@ -116,6 +116,7 @@ def gradient_flow(estimator: BaseRNN, X: Any, y: Any) -> dict[str, NDArray[np.fl
     >>> gradient_flow(reg, X, y)["layer0.forward"].shape
     (20,)
     """
+    estimator, X = network_and_input(estimator, X)
     network, data = _problem(estimator, X, y, None)
     flows: dict[str, list[tuple[NDArray[np.intp], NDArray[np.floating]]]] = {}
     for direction in range(network.n_directions):
@@ -135,13 +136,23 @@ def gradient_flow(estimator: BaseRNN, X: Any, y: Any) -> dict[str, NDArray[np.fl
     return {name: _by_lag(*map(np.concatenate, zip(*parts, strict=True))) for name, parts in flows.items()}
 
 
-def _problem(estimator: BaseRNN, X: Any, y: Any, sample_weight: Any) -> tuple[Network, Data]:
-    """Build what ``partial_fit`` would train on, without changing the estimator."""
+def network_and_input(estimator: Any, X: Any) -> tuple[BaseRNN, Any]:
+    """Return the network at the end of searches and pipelines, and ``X`` as it sees it."""
+    if hasattr(estimator, "best_estimator_"):
+        return network_and_input(estimator.best_estimator_, X)
+    if isinstance(estimator, Pipeline):
+        steps_before = estimator[:-1]
+        return network_and_input(estimator[-1], X if X is None or len(steps_before) == 0 else steps_before.transform(X))
     if not isinstance(estimator, BaseRNN):
         raise TypeError(
-            f"estimator must be an RNNClassifier or RNNRegressor, got {type(estimator).__name__}. Of a Pipeline, pass the last "
-            "step, and X as the steps before transform it; of a search, its best_estimator_."
+            "estimator must be an RNNClassifier or RNNRegressor, or a fitted Pipeline or search that ends in one, got "
+            f"{type(estimator).__name__}."
         )
+    return estimator, X
+
+
+def _problem(estimator: BaseRNN, X: Any, y: Any, sample_weight: Any) -> tuple[Network, Data]:
+    """Build what ``partial_fit`` would train on, without changing the estimator."""
     with computing():
         return copy.copy(estimator)._fitted_problem(X, y, sample_weight)
 
