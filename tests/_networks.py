@@ -4,11 +4,12 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from skrnn import RNNClassifier, RNNRegressor
+from skrnn._core.cells import ACTIVATIONS, CELLS
 
 N, T, F = 5, 6, 3
 LENGTHS = np.array([6, 1, 3, 6, 2])
 #: cell and activation
-KINDS = [("rnn", "tanh"), ("rnn", "relu"), ("rnn", "identity"), ("gru", "tanh"), ("lstm", "tanh")]
+KINDS = [("rnn", activation) for activation in ACTIVATIONS] + [(cell, "tanh") for cell in CELLS if cell != "rnn"]
 
 
 def new_X(rng, dtype="float64"):

@@ -68,7 +68,8 @@ class Graph:
         """Return ONNX's number of a type."""
         return int(self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(object) if dtype.kind == "U" else dtype))
 
-    def _new_name(self, what: str) -> str:
+    def new_name(self, what: str) -> str:
+        """Return a name that no result has."""
         return f"{self.prefix}{what}_{len(self.nodes) + len(self.constants)}"
 
     def add(self, op: str, *inputs: Any, outputs: list[str] | None = None, **attributes: Any) -> str:
@@ -76,13 +77,13 @@ class Graph:
         names = [x if isinstance(x, str) else self.constant(x) for x in inputs]
         while not names[-1]:  # skl2onnx takes the empty name, which leaves an input out, for one that is missing
             names.pop()
-        outputs = outputs or [self._new_name(op)]
-        self.nodes.append(self.onnx.helper.make_node(op, names, outputs, name=self._new_name("node"), **attributes))
+        outputs = outputs or [self.new_name(op)]
+        self.nodes.append(self.onnx.helper.make_node(op, names, outputs, name=self.new_name("node"), **attributes))
         return outputs[0]
 
     def constant(self, value: Any) -> str:
         """Add a constant, of any type that NumPy has, and return its name."""
-        array, name = np.array(value, order="C"), self._new_name("constant")
+        array, name = np.array(value, order="C"), self.new_name("constant")
         self.constants.append(
             self.onnx.numpy_helper.from_array(array.astype(object) if array.dtype.kind == "U" else array, name)
         )
@@ -165,7 +166,7 @@ def _add_layer(
         attributes["linear_before_reset"] = 1
     if architecture.cell == "rnn":
         attributes |= {name: values * len(weights) for name, values in ACTIVATIONS[architecture.activation].items()}
-    outputs = [graph._new_name(what) for what in ("Y", "Y_h", "Y_c")[: 3 if architecture.cell == "lstm" else 2]]
+    outputs = [graph.new_name(what) for what in ("Y", "Y_h", "Y_c")[: 3 if architecture.cell == "lstm" else 2]]
     graph.add(architecture.cell.upper(), x, W, R, B, lengths, *initial, outputs=outputs, **attributes)
     return outputs
 

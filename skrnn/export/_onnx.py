@@ -87,14 +87,17 @@ def to_onnx(estimator: Any, *, ragged: bool = False, return_state: bool = False,
 
     Examples
     --------
-    >>> from skrnn import RNNClassifier
-    >>> from skrnn.datasets import make_temporal_order
+    >>> import onnxruntime  # doctest: +SKIP
+    >>> from skrnn import RNNRegressor
+    >>> from skrnn.datasets import make_adding
     >>> from skrnn.export import to_onnx
-    >>> X, y = make_temporal_order(100, n_timesteps=20, random_state=0)
-    >>> clf = RNNClassifier(hidden_layer_sizes=8, max_iter=5, random_state=0).fit(X, y)
-    >>> model = to_onnx(clf)  # doctest: +SKIP
-    >>> session = onnxruntime.InferenceSession(model.SerializeToString())  # doctest: +SKIP
-    >>> label, probabilities = session.run(None, {"X": X})  # doctest: +SKIP
+    >>> X, y = make_adding(100, n_timesteps=20, random_state=0)
+    >>> reg = RNNRegressor(hidden_layer_sizes=8, max_iter=5, random_state=0).fit(X, y)
+    >>> model = to_onnx(reg).SerializeToString()  # doctest: +SKIP
+    >>> session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])  # doctest: +SKIP
+    >>> (prediction,) = session.run(None, {"X": X})  # doctest: +SKIP
+    >>> bool(abs(prediction - reg.predict(X)).max() < 1e-5)  # doctest: +SKIP
+    True
     """
     steps, network_estimator, target_transformers = _taken_apart(estimator)
     network = network_of(network_estimator)
@@ -159,6 +162,7 @@ def _check_step(name: str, step: Any, *, are_ids: bool, are_rows: bool) -> None:
             f"The step {name!r}, {type(step).__name__}, can't be expressed in ONNX: before a network of numbers can be "
             "PerStep, and on rows other transformers of tables. Export what comes after it, and apply it yourself."
         )
+    check_is_fitted(step)
 
 
 def _X_of(first: Any, dtype: np.dtype[Any], *, are_rows: bool) -> Input:

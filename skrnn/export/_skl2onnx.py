@@ -37,11 +37,18 @@ def register_skl2onnx() -> None:
 
     Examples
     --------
+    >>> from sklearn.calibration import CalibratedClassifierCV
+    >>> from skrnn import RNNClassifier
+    >>> from skrnn.datasets import make_adding
     >>> from skrnn.export import register_skl2onnx
+    >>> X, y = make_adding(100, n_timesteps=20, random_state=0)
+    >>> network = RNNClassifier(hidden_layer_sizes=8, max_iter=5, random_state=0)
+    >>> calibrated = CalibratedClassifierCV(network, cv=2).fit(X, (y > 1).astype(int))
+    >>> from skl2onnx import convert_sklearn  # doctest: +SKIP
+    >>> from skl2onnx.common.data_types import FloatTensorType  # doctest: +SKIP
     >>> register_skl2onnx()  # doctest: +SKIP
-    >>> model = skl2onnx.convert_sklearn(  # doctest: +SKIP
-    ...     ensemble, initial_types=[("X", FloatTensorType([None, None, 3]))], options={"zipmap": False}
-    ... )
+    >>> types = [("X", FloatTensorType([None, None, X.shape[2]]))]  # doctest: +SKIP
+    >>> model = convert_sklearn(calibrated, initial_types=types, options={"zipmap": False})  # doctest: +SKIP
     """
     register = import_extra("skl2onnx").update_registered_converter
     options = {"zipmap": [True, False, "columns"], "output_class_labels": [False, True], "nocl": [True, False]}

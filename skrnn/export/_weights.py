@@ -125,7 +125,7 @@ def _write(gates: dict[str, Gate], order: str, weights: LayerWeights) -> None:
         gate = gates[name]
         gate.input[...], gate.recurrent[...] = of_input, recurrent
         if gate.recurrent_bias is None:
-            gate.bias[...] = bias + recurrent_bias
+            gate.bias[...] = np.where(recurrent_bias == 0, bias, bias + recurrent_bias)  # also -0.0 comes back as it was
         else:
             gate.bias[...], gate.recurrent_bias[...] = bias, recurrent_bias
 

@@ -269,6 +269,13 @@ def test_other_steps_cant_be_expressed(step, X):
         to_onnx(model)
 
 
+def test_no_transformer_of_token_ids():
+    ids = np.arange(N * T).reshape(N, T, 1) % 7
+    model = make_pipeline(PerStep(FunctionTransformer()), RNNRegressor(hidden_layer_sizes=2, max_iter=1, embedding_dim=2))
+    with pytest.raises(TypeError, match="PerStep, can't be expressed in ONNX: before a network of numbers"):
+        to_onnx(model.fit(ids, np.arange(N) / N))
+
+
 # ---------------------------------------------------------------- errors
 
 
@@ -279,6 +286,9 @@ def test_what_is_not_ours():
         to_onnx(RNNRegressor())
     with pytest.raises(NotFittedError):
         to_onnx(make_pipeline(PerStep(StandardScaler()), RNNRegressor()))
+    X = new_X(np.random.default_rng(0))
+    with pytest.raises(NotFittedError, match="PerStep"):
+        to_onnx(make_pipeline(PerStep(StandardScaler()), regressor(np.random.default_rng(0), X)))
 
 
 def test_parameters_that_cant_be():
