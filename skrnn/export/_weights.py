@@ -97,7 +97,7 @@ def estimator_of(estimator: Any, weights: NetworkWeights, order: str, classes: A
                 f"classes and multilabel are for an estimator that is not fitted; this {type(estimator).__name__} knows them. "
                 "Pass a clone of it to set others."
             )
-        fitted = deepcopy(estimator)
+        fitted, n_features = deepcopy(estimator), estimator._architecture["n_features"]
     else:
         fitted = clone(estimator)
         weights = _described(fitted, weights, n_features, classes, multilabel)

@@ -383,6 +383,9 @@ def test_a_fitted_estimator_keeps_what_it_knows(global_random_seed):
     back = from_keras_weights(clf, to_keras_weights(clf))
     assert back.n_features_in_ == T * F
     assert_array_equal(back.predict(rows), clf.predict(rows))
+    kernel, *others = to_keras_weights(clf)
+    with pytest.raises(ValueError, match=r"of 4 units and 3 inputs has \(12, 3\)"):
+        from_keras_weights(clf, [kernel[:2], *others])
     with pytest.raises(ValueError, match="hidden_layer_sizes changed since the last fit"):
         from_keras_weights(clf.set_params(hidden_layer_sizes=5), to_keras_weights(clf))
 
