@@ -35,7 +35,7 @@ LAYERS = {
     "datasets": ({"sequences"}, {"numpy", "scipy", "sklearn"}),
 }
 #: the scikit-learn face and what stands beside it may import any of the above and each other, but nothing above imports them
-TOP = {"__init__", "_base", "_classifier", "_regressor", "inspection"}
+TOP = {"__init__", "_base", "_classifier", "_regressor", "inspection", "export"}
 MODULES = sorted(ROOT.rglob("*.py"))
 
 
