@@ -59,7 +59,7 @@ best = {name.removeprefix("rnnclassifier__"): value for name, value in search.be
 print(f"best of {len(search.cv_results_['params'])} settings after {time.perf_counter() - start:.0f} s: {best}")
 accuracy = search.score(X_test, y_test)
 print(f"test accuracy {accuracy:.3f} on {len(y_test)} utterances")
-assert accuracy > accuracy_of_baseline
+assert accuracy > max(accuracy_of_baseline, 0.975)
 
 # %%
 # What the network hears

@@ -204,7 +204,7 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
     n_features_in_ : int
         Number of columns of 2-D input, of features per step otherwise; 1 with ``embedding_dim``.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (``n_features_in_``,)
         Names of the columns, where the input was a frame with string names, or separate frames.
 
     n_outputs_ : int
@@ -221,8 +221,8 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
 
     coefs_ : dict of str to ndarray
         The weights by name, ``layer0.forward.z.recurrent`` of shape (n_units, n_units), ``layer0.forward.z.input`` of shape
-        (n_units, n_inputs), ..., ``readout`` of shape (n_outputs_, n_pooled), and ``embedding`` of shape
-        (n_tokens_, embedding_dim); views into one flat vector.
+        (n_units, n_inputs), ..., ``readout`` of shape (``n_outputs_``, n_pooled), and ``embedding`` of shape
+        (``n_tokens_``, embedding_dim); views into one flat vector.
 
     intercepts_ : dict of str to ndarray
         The biases by name, in the same way.
@@ -411,11 +411,11 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        r"""Train on sequences and their targets.
+        """Train on sequences and their targets.
 
         Parameters
         ----------
-        X : array (n_sequences, n_timesteps, n_features), list or object array of (n_timesteps_i, n_features) arrays, or \\
+        X : array (n_sequences, n_timesteps, n_features), list or object array of (n_timesteps_i, n_features) arrays, or \
                 array or frame (n_sequences, n_columns)
             Sequences of finite real numbers.
         y : array-like of shape (n_sequences,) or (n_sequences, n_outputs)

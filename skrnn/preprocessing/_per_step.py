@@ -54,7 +54,7 @@ class PerStep(CallbackSupportMixin, SequenceTransformer, BaseEstimator):  # type
     n_features_in_ : int
         Number of columns of 2-D input, of features per step otherwise.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (``n_features_in_``,)
         Names of the columns, where the input was a frame with string names.
 
     n_features_per_step_ : int
@@ -190,7 +190,7 @@ class PerStep(CallbackSupportMixin, SequenceTransformer, BaseEstimator):  # type
 
         Parameters
         ----------
-        input_features : array-like of str of shape (n_features_in_,), default=None
+        input_features : array-like of str of shape (``n_features_in_``,), default=None
             Names of the input; None takes ``feature_names_in_`` or x0, x1, ...
 
         Returns

@@ -47,7 +47,7 @@ class SlidingWindow(OneToOneFeatureMixin, SequenceTransformer, BaseEstimator):  
     n_features_in_ : int
         Number of features.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (``n_features_in_``,)
         Names of the features, where the input was a frame with string names.
 
     See Also

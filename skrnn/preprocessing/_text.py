@@ -258,7 +258,7 @@ class SequenceVectorizer(SequenceTransformer, BaseEstimator):  # type: ignore[mi
 
         Returns
         -------
-        tokens : ndarray of shape (n_tokens_,) and dtype object
+        tokens : ndarray of shape (``n_tokens_``,) and dtype object
             Entry ``i`` is the token of id ``i``; "<unk>", the unknown token, is the first.
         """
         check_is_fitted(self)
