@@ -673,6 +673,10 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]  # scikit-l
 def _labels(y: Any) -> NDArray[Any]:
     """Validate targets of whatever type: single labels, or an indicator matrix of several."""
     array = np.array(y, dtype=object) if isinstance(y, list | tuple) else np.asarray(y)
+    if array.ndim > 2:  # or beyond what NumPy can iterate over
+        raise ValueError(
+            f"Unknown label type: y has {array.ndim} dimensions, but labels have one, and indicators of labels two."
+        )
     if isinstance(next(array.flat, None), bytes):  # scikit-learn before 1.7 only warns
         raise TypeError("y holds bytes, which are no labels. Decode them to text.")
     if array.dtype == object and not issparse(y):

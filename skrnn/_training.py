@@ -38,6 +38,8 @@ FALLING_SHARE = 0.1
 LEARNED_SHARE = 0.98
 #: a loss above this is divergence, even where it can still be computed
 LARGEST_LOSS = 1e150
+#: against divergence
+REMEDY = "Lower learning_rate_init, set clip_norm or clip_value, or scale X and y, and start anew."
 #: tells whether training shall end after the last complete update
 Interrupted = Callable[[], bool]
 
@@ -131,8 +133,11 @@ def train(
     for _ in range(n_epochs):
         epochs.begin(minibatch_training.left)
         loss = minibatch_training.epoch(interrupted)
+        score = None if validate is None or loss is None else validate(run.theta)
+        if score is not None and not math.isfinite(score):
+            minibatch_training.diverged_on_validation()
+            loss = None
         if loss is not None:
-            score = None if validate is None else validate(run.theta)
             improved = _record(run, loss, score, options, minibatch_training.clip_fraction)
             without_improvement = 0 if improved else without_improvement + 1
         if epochs.end(minibatch_training.left) or loss is None:
@@ -293,9 +298,7 @@ class _MinibatchTraining:
         options, run = self.options, self.run
         norm, before, clipped = clip(self.grad, options.clip_value, options.clip_norm)
         if not (loss < LARGEST_LOSS and norm < self.largest_norm):
-            if self.counts_before is not None:
-                self.solver.undo(run.theta)
-                run.n_updates, run.n_clipped, self.n_exploding = self.counts_before
+            self.undo()
             return False
         schedule = SCHEDULES[options.learning_rate]
         factor = schedule(self.solver.n_updates + 1, epochs_done / options.max_iter, options.power_t)
@@ -307,13 +310,27 @@ class _MinibatchTraining:
         run.n_updates += 1
         return True
 
+    def undo(self) -> None:
+        """Take the last update of this call back."""
+        if self.counts_before is not None:
+            self.solver.undo(self.run.theta)
+            self.run.n_updates, self.run.n_clipped, self.n_exploding = self.counts_before
+
+    def diverged_on_validation(self) -> None:
+        """Take back the update whose weights have a score that is not finite, and warn."""
+        warn(
+            f"The score on the validation share became non-finite in epoch {self.run.n_iter}, its last batch; the weights "
+            f"before it are kept. {REMEDY}"
+        )
+        self.undo()
+        self.run.n_iter -= 1
+
     def diverged(self, number: int) -> None:
         """Warn, or raise if there are no good weights to keep."""
         where = f"in epoch {self.run.n_iter + 1}, batch {number + 1}"
-        remedy = "Lower learning_rate_init, set clip_norm or clip_value, or scale X and y, and start anew."
         if self.run.n_updates == 0 and self.counts_before is None:
-            raise ValueError(f"The loss, gradient or update is not finite {where}, before any update. {remedy}")
-        warn(f"The loss, gradient or update became non-finite {where}; the last finite weights are kept. {remedy}")
+            raise ValueError(f"The loss, gradient or update is not finite {where}, before any update. {REMEDY}")
+        warn(f"The loss, gradient or update became non-finite {where}; the last finite weights are kept. {REMEDY}")
 
 
 def train_lbfgs(

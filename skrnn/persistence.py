@@ -84,7 +84,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         with suppress(OSError):  # it may never have been made
             temporary.unlink()
         raise
-    if os.name == "posix":  # elsewhere a folder can't be opened
+    with suppress(OSError):  # the newer file is there; some systems can't open a folder, or bring it to the disk
         folder = os.open(target.parent, os.O_RDONLY)
         try:
             os.fsync(folder)  # or a loss of power could bring the older name back

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
 from scipy import sparse
 from sklearn.utils._param_validation import InvalidParameterError
 
@@ -334,3 +335,14 @@ def test_weights_of_steps_to_score_are_no_single_number(weight):
     estimator = RNNRegressor(hidden_layer_sizes=2, return_sequences=True, max_iter=1).fit(X, y)
     with pytest.raises((ValueError, TypeError), match=r"inconsistent numbers of samples|Singleton array|at least 1 dimension"):
         estimator.score(X, y, weight)
+
+
+def test_labels_nested_too_deep_and_buffers_of_ids_are_refused_or_read():
+    y = [0]
+    for _ in range(60):
+        y = [y]
+    with pytest.raises(ValueError, match="Unknown label type"):
+        RNNClassifier().fit([[0.0, 1.0]], y)
+    ids = np.array([[0, 1, 2], [2, 1, 0]])
+    tiny = RNNClassifier(embedding_dim=2, n_tokens=3, hidden_layer_sizes=2, max_iter=1, random_state=0)
+    assert_array_equal(tiny.fit(memoryview(ids), [0, 1])._theta, tiny.fit(ids, [0, 1])._theta)

@@ -1,8 +1,10 @@
 """At every moment the whole of either the older or the newer file is there, whatever stops the writing."""
 
+import errno
 import gzip
 import os
 import pickle
+import stat
 import subprocess
 import sys
 import threading
@@ -131,6 +133,22 @@ def test_a_failure_after_writing_leaves_the_older_file_alone(where, path, monkey
         joblib.dump(NEWER, file)
     monkeypatch.undo()
     assert_only(path, OLDER)
+
+
+@posix
+def test_a_folder_that_cannot_be_brought_to_the_disk_is_no_failure(path, monkeypatch):
+    fsync = os.fsync
+
+    def fail_for_folders(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail_for_folders)
+    with atomic_write(path) as file:
+        joblib.dump(NEWER, file)
+    monkeypatch.undo()
+    assert_only(path, NEWER)
 
 
 @posix

@@ -266,3 +266,18 @@ def test_divergence_keeps_the_last_finite_weights_and_leaves_the_state_as_it_was
     assert_array_equal(reg._theta, expected._theta)
     reg.partial_fit(X[:, 8:], y[:, 8:])
     assert (reg.state_ != state).any()
+
+
+def test_a_score_that_is_not_finite_is_divergence():
+    rng = np.random.default_rng(0)
+    y = np.arange(40) % 2
+    X = rng.normal(y[:, None, None] - 0.5, 0.5, (40, 60, 2))
+    reg = RNNRegressor(
+        cell="rnn", activation="identity", solver="sgd", clip_norm=None, learning_rate_init=0.01, early_stopping=True,
+        validation_fraction=0.3, batch_size=40, max_iter=30, hidden_layer_sizes=4, random_state=0,
+    )  # fmt: skip
+    with pytest.warns(ConvergenceWarning, match="score on the validation share became non-finite in epoch 2, its last batch"):
+        reg.fit(X, y)
+    assert np.isfinite(reg.validation_scores_).all()
+    assert len(reg.validation_scores_) == len(reg.loss_curve_) == reg.n_iter_
+    assert np.isfinite(reg.predict(X)).all()

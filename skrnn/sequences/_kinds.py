@@ -47,7 +47,7 @@ def check_unmasked(values: Any, name: str) -> None:
 
 def as_collection(x: Any, name: str) -> Any:
     """Return lists, arrays and frames as they are, and what else NumPy understands as an array; raise for all other things."""
-    if isinstance(x, list | tuple) or hasattr(x, "shape"):
+    if isinstance(x, list | tuple) or (hasattr(x, "shape") and not isinstance(x, memoryview)):
         return x
     array = np.asarray(x)
     if array.ndim == 0 and array.dtype.kind in "OSU":
