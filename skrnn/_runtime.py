@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import effective_n_jobs
-from joblib.parallel import get_active_backend
+from joblib.parallel import LokyBackend, MultiprocessingBackend, SequentialBackend, ThreadingBackend, get_active_backend
 from threadpoolctl import ThreadpoolController
+
+_LOCAL_BACKENDS = (LokyBackend, MultiprocessingBackend, SequentialBackend, ThreadingBackend)
 
 _lock = threading.Lock()
 _users = 0
@@ -101,8 +103,10 @@ def threads(n_jobs: int | None) -> Iterator[Callable[..., Future[Any]] | None]:
         _limit(_libraries()[1])
         np.seterr(all="ignore")
 
-    is_nested = getattr(get_active_backend()[0], "nesting_level", None)  # in a worker of joblib, whose others use the cores
-    n_threads = 1 if is_nested else effective_n_jobs(n_jobs)
+    backend = get_active_backend()[0]
+    is_nested = getattr(backend, "nesting_level", None)  # in a worker of joblib, whose others use the cores
+    is_local = type(backend) in _LOCAL_BACKENDS  # others, such as dask's, count the cores of a cluster
+    n_threads = effective_n_jobs(n_jobs) if is_local and not is_nested else 1
     if n_threads == 1:
         yield None
         return
