@@ -42,13 +42,15 @@ def make_search(Search, directory):
     def die_once(X):  # local, so that it is pickled by value: workers can't import this file
         import os
         import signal
+        from contextlib import suppress
 
         if os.getpid() != main:
             with calls.open("ab") as file:
                 file.write(b".")
-            if calls.stat().st_size >= 5 and not killed.exists():
-                killed.touch(exist_ok=False)
-                os.kill(os.getpid(), signal.SIGKILL)
+            if calls.stat().st_size >= 5:
+                with suppress(FileExistsError):
+                    killed.touch(exist_ok=False)
+                    os.kill(os.getpid(), signal.SIGKILL)
         return X
 
     estimator = make_pipeline(FunctionTransformer(die_once), RNNClassifier(4, max_iter=2, random_state=0))
