@@ -187,10 +187,10 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]  # scikit-lea
 
     n_jobs : int or None, default=None
         How many threads may compute at the same time; -1 is one for each core, None is 1 unless in a
-        :class:`joblib.parallel_config` context, and within a parallel search it is always 1. Small networks use one thread
-        only. In training, others are used for large minibatches (from 128 sequences and 256 units of a layer), and a second one
-        for a part of the work from about 64 and 128 on; in prediction from 128 state units on. Streams are not divided. The
-        results are the same bit for bit for every number.
+        :class:`joblib.parallel_config` context. Within a parallel search, and with a backend of a cluster, such as Dask's, it
+        is always 1. Small networks use one thread only. In training, others are used for large minibatches (from 128 sequences
+        and 256 units of a layer), and a second one for a part of the work from about 64 and 128 on; in prediction from 128
+        state units on. Streams are not divided. The results are the same bit for bit for every number.
 
     random_state : int, RandomState instance or None, default=None
         Determines initial weights, minibatches and validation share. With an int, results are the same bit for bit at every

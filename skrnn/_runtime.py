@@ -15,8 +15,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import effective_n_jobs
-from joblib.parallel import get_active_backend
+from joblib.parallel import LokyBackend, MultiprocessingBackend, SequentialBackend, ThreadingBackend, get_active_backend
 from threadpoolctl import ThreadpoolController
+
+_LOCAL_BACKENDS = (LokyBackend, MultiprocessingBackend, SequentialBackend, ThreadingBackend)
 
 _lock = threading.Lock()
 #: what computes, and in which thread
@@ -121,9 +123,11 @@ def threads(n_jobs: int | None) -> Iterator[Callable[..., Future[Any]] | None]:
         _limit(_libraries()[1], [])
         np.seterr(all="ignore")
 
+    backend = get_active_backend()[0]
     # in a worker of joblib or of a multiprocessing.Pool, whose others use the cores
-    is_worker = getattr(get_active_backend()[0], "nesting_level", None) or multiprocessing.current_process().daemon
-    n_threads = 1 if is_worker else effective_n_jobs(n_jobs)
+    is_worker = getattr(backend, "nesting_level", None) or multiprocessing.current_process().daemon
+    is_local = type(backend) in _LOCAL_BACKENDS  # others, such as dask's, count the cores of a cluster
+    n_threads = effective_n_jobs(n_jobs) if is_local and not is_worker else 1
     if n_threads == 1:
         yield None
         return
