@@ -306,14 +306,14 @@ class HiddenStateDisplay:
     lines_ : list of matplotlib Line2D
         The predictions, one line for each output.
 
+    See Also
+    --------
+    GradientFlowDisplay : How far back it is learned from.
+
     Notes
     -----
     A network with one target for a sequence has a prediction only at its end. Drawn is what it would predict if the sequence
     ended at each step, computed from all its beginnings: work that grows with the square of the number of steps.
-
-    See Also
-    --------
-    GradientFlowDisplay : How far back it is learned from.
 
     Examples
     --------
