@@ -129,6 +129,10 @@ def add_network(
     network = network_of(estimator)
     architecture, weights = network.architecture, weights_of(estimator, GATES[network.architecture.cell])
     if weights.embedding is not None:
+        if lengths:  # what is beyond may be no token
+            steps_of_X = graph.add("Range", np.int64(0), graph.add("Squeeze", graph.shape(X, 1, 2), np.array([0])), np.int64(1))
+            is_token = graph.add("Less", steps_of_X, graph.add("Unsqueeze", lengths, np.array([1])))  # (N, T)
+            X = graph.add("Where", is_token, X, np.int64(0))
         X = graph.add("Gather", np.asarray(weights.embedding, np.float32), X)
     elif are_rows:
         X = graph.add("Reshape", X, np.array([0, -1, architecture.n_features]))

@@ -16,7 +16,7 @@ def register_skl2onnx() -> None:
     """Teach skl2onnx to convert ``RNNClassifier``, ``RNNRegressor`` and ``PerStep`` wherever it meets them.
 
     A pipeline that ends in a network is better exported by :func:`to_onnx`, which also knows sequences of unequal lengths,
-    states and token ids after other steps. This is for what skl2onnx alone can convert: a voting ensemble, a calibrated
+    states and token ids after other steps. This is for what skl2onnx alone can convert: a voting regressor, a calibrated
     classifier, a pipeline that goes on after ``PerStep``. Of sequences ``initial_types`` is three-dimensional,
     ``FloatTensorType([None, None, n_features])``, and for a classifier with ``return_sequences=True`` the options must have
     ``"zipmap": False``.

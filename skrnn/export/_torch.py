@@ -147,7 +147,12 @@ def from_torch_state(estimator: Any, state: Mapping[str, Any], classes: Any = No
     (2, 3)
     """
     check_description(estimator)
+    if not isinstance(state, Mapping):
+        raise TypeError(f"state must be a dict of arrays by name, as state_dict() returns it, got {type(state).__name__}.")
     arrays = {name: _array(value) for name, value in state.items()}
+    scalars = [name for name, array in arrays.items() if array.ndim == 0]
+    if scalars:
+        raise ValueError(f"state must hold arrays, but {', '.join(map(str, scalars))} is a single value.")
     layers = _layers(arrays)
     modules: dict[str, dict[str, NDArray[Any]]] = {}
     for name, array in arrays.items():

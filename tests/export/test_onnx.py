@@ -307,3 +307,15 @@ def test_the_extra_is_named(missing, monkeypatch):
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(ImportError, match=f"needs the package {missing}, which the extra 'onnx'"):
         to_onnx(model)
+
+
+def test_ids_beyond_the_length_may_be_no_tokens():
+    rng = np.random.default_rng(0)
+    ids = [rng.integers(0, 7, n_steps) for n_steps in (3, 5, 2, 6)]
+    clf = RNNClassifier(hidden_layer_sizes=4, embedding_dim=3, n_tokens=7, max_iter=1, random_state=0).fit(ids, [0, 1, 0, 1])
+    padded = np.full((4, 6), 100)
+    for row, x in zip(padded, ids, strict=True):
+        row[: len(x)] = x
+    session = onnxruntime.InferenceSession(to_onnx(clf, ragged=True).SerializeToString(), providers=["CPUExecutionProvider"])
+    found = session.run(["probabilities"], {"X": padded, "lengths": np.array([3, 5, 2, 6])})[0]
+    assert_allclose(found, clf.predict_proba(ids), atol=1e-5)

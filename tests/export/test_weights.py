@@ -405,3 +405,11 @@ def test_what_is_not_ours(way):
             call()
     with pytest.raises(NotFittedError):
         out(RNNRegressor())
+
+
+@pytest.mark.parametrize(
+    ("state", "error"), [(None, TypeError), ([1], TypeError), ({"rnn.weight_ih_l0": 1.0}, ValueError)], ids=str
+)
+def test_a_state_of_pytorch_is_a_dict_of_arrays(state, error):
+    with pytest.raises(error, match="state must"):
+        from_torch_state(RNNClassifier(4), state)
