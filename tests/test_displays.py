@@ -160,6 +160,12 @@ def test_a_prediction_for_the_whole_is_that_of_every_beginning(parameters):
     assert texts == list(clf.classes_)
 
 
+def test_what_was_fitted_counts_whatever_the_parameters_say_now():
+    reg = fitted()
+    expected = drawn(HiddenStateDisplay, reg).prediction
+    assert_array_equal(drawn(HiddenStateDisplay, reg.set_params(return_sequences=True)).prediction, expected)
+
+
 def test_flattened_rows_with_names_and_token_ids_are_taken():
     frame = pytest.importorskip("pandas").DataFrame(X[..., 0], columns=list("abcdefg"))
     reg = new().fit(frame, X[:, -1, 0])

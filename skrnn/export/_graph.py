@@ -273,9 +273,11 @@ def add_transformer(graph: Graph, transformer: Any, X: str, n_columns: int, name
     tensor = types.FloatTensorType if graph.dtype == np.float32 else types.DoubleTensorType
     try:
         model = skl2onnx.convert_sklearn(transformer, initial_types=[("X", tensor([None, n_columns]))], target_opset=OPSETS)
-    except Exception as error:
+        graph.onnx.checker.check_model(model, full_check=True)
+    except Exception as error:  # of many types, some of them private
+        remedy = " dtype='float32' may help." if graph.dtype == np.float64 else ""
         raise ValueError(
-            f"skl2onnx can't convert {transformer!r} of the step {name!r} for {graph.dtype} input: {error}"
+            f"skl2onnx can't convert {transformer!r} of the step {name!r} for {graph.dtype} input.{remedy} It says: {error}"
         ) from error
     model = graph.onnx.compose.add_prefix(model, f"{graph.prefix}{name}_{len(graph.nodes)}_")
     graph.add("Identity", X, outputs=[model.graph.input[0].name])

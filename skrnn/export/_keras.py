@@ -122,7 +122,7 @@ def from_keras_weights(estimator: Any, weights: Sequence[Any], classes: Any = No
 def _layer(cell: str, kernel: NDArray[Any], recurrent_kernel: NDArray[Any], bias: NDArray[Any]) -> LayerWeights:
     if cell != "gru":
         return LayerWeights(kernel.T, recurrent_kernel.T, bias, np.zeros_like(bias))
-    if bias.ndim != 2:
+    if bias.ndim != 2 or len(bias) != 2:
         raise ValueError(
             f"A GRU with reset_after=True has a bias of shape (2, 3 * n_units), got {bias.shape}. reset_after=False computes "
             "something else."

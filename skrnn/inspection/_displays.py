@@ -380,7 +380,7 @@ class HiddenStateDisplay:
         predict = network.predict_proba if classifies else network.predict
         return cls(
             states=network.hidden_states([sequence])[0],
-            prediction=predict([sequence])[0] if network.return_sequences else predict(beginnings),
+            prediction=predict([sequence])[0] if network._architecture["return_sequences"] else predict(beginnings),
             output_names=list(network.classes_) if classifies else None,
             prediction_name="probability" if classifies else "prediction",
         ).plot(ax, **kwargs)

@@ -1,5 +1,6 @@
 """ONNX Runtime predicts what the estimator does."""
 
+import re
 import sys
 
 import numpy as np
@@ -11,7 +12,7 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, SplineTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, PolynomialFeatures, SplineTransformer, StandardScaler
 
 from skrnn import RNNClassifier, RNNRegressor
 from skrnn._core.losses import REGRESSION_LOSSES
@@ -247,10 +248,14 @@ def test_targets_that_cant_be_scaled_back():
 
 
 @pytest.mark.usefixtures("skl2onnx")
-def test_what_skl2onnx_does_not_know_is_named():
+@pytest.mark.parametrize(
+    "transformer", [SplineTransformer(), PolynomialFeatures()], ids=["no converter", "a graph that is wrong"]
+)
+def test_what_skl2onnx_does_not_know_is_named(transformer):
     X = new_X(np.random.default_rng(0))
-    model = make_pipeline(PerStep(SplineTransformer()), RNNRegressor(hidden_layer_sizes=2, max_iter=1)).fit(X, X[:, 0, 0])
-    with pytest.raises(ValueError, match=r"skl2onnx can't convert SplineTransformer\(\) of the step 'perstep' for float64"):
+    model = make_pipeline(PerStep(transformer), RNNRegressor(hidden_layer_sizes=2, max_iter=1)).fit(X, X[:, 0, 0])
+    message = f"skl2onnx can't convert {transformer!r} of the step 'perstep' for float64 input. dtype='float32' may help."
+    with pytest.raises(ValueError, match=re.escape(message)):
         to_onnx(model)
 
 

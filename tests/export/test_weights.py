@@ -413,3 +413,11 @@ def test_what_is_not_ours(way):
 def test_a_state_of_pytorch_is_a_dict_of_arrays(state, error):
     with pytest.raises(error, match="state must"):
         from_torch_state(RNNClassifier(4), state)
+
+
+def test_a_gru_of_keras_has_two_rows_of_biases():
+    X = np.random.default_rng(0).normal(size=(4, 5, 2))
+    weights = to_keras_weights(RNNRegressor(hidden_layer_sizes=3, max_iter=1).fit(X, X[:, 0, 0]))
+    weights[2] = np.ones((3, 9))
+    with pytest.raises(ValueError, match=r"has a bias of shape \(2, 3 \* n_units\), got \(3, 9\)"):
+        from_keras_weights(RNNRegressor(hidden_layer_sizes=3), weights)
